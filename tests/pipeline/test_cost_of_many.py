@@ -4,7 +4,7 @@ lines, among few and among many."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from itertools import count, pairwise
 
@@ -13,6 +13,7 @@ import pytest
 from support.stepping import World, an_address, settings_of
 from support.steps import longest, steps
 from zkdns.model import Begin, Children, Session, Whole
+from zkdns.pipeline import gathering
 from zkdns.pipeline.gathering import AT_A_TIME
 from zkdns.pipeline.inputs import HostResolved
 from zkdns.registry.znodes import STEP
@@ -164,6 +165,37 @@ def test_routes_that_are_laid_in_one_moment_are_laid_a_few_in_a_turn(monkeypatch
     assert laid[-1] == number
     assert {*names} < {*world.pipeline.services}
     assert world.pipeline.idle
+
+
+def test_what_is_ordered_in_one_moment_is_read_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering.Gathering.override, "__defaults__", (8,))
+
+    def lines(number: int) -> int:
+        """Of the longest turn: all are ordered, then written again, then deleted one by one."""
+        world = World()
+        world.settle()
+        ids = [f"i{n:04}" for n in range(number)]
+        folder, looks = f"{OVERRIDES}/web", count()
+        world.hear(OVERRIDES, Children(OVERRIDES, ("web",), next(world.zxid)))
+        world.rest()
+        world.pipeline._tick = world.pipeline._publisher._tick = lambda: float(next(looks))
+        most = 0
+        for weight in (5, 6):
+            world.now += 100
+            world.hear(OVERRIDES, Children(folder, tuple(ids), next(world.zxid)))
+            for id in ids:
+                world.hear(OVERRIDES, world.data(f"{folder}/{id}", f'{{"weight": {weight}}}'))
+            most = max(most, longest(turns(world)))
+            assert {o.weight for o in world.pipeline.registries.overrides["web"].values()} == {weight}
+            assert len(world.pipeline.registries.overrides["web"]) == number
+        return most
+
+    assert lines(256) < 2 * lines(64)
+
+
+def turns(world: World) -> Iterator[None]:
+    while world.ready(budget=0.0).more:
+        yield
 
 
 def longest_step(world: World, *names: str) -> int:

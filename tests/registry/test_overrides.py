@@ -238,6 +238,25 @@ def test_the_nodes_of_replicas_are_their_data_by_name() -> None:
     assert (nodes.nodes(), nodes.zxid) == ({("r2",): b""}, 3)
 
 
+@given(st.lists(st.sampled_from(["take", *"abc"]), max_size=20))
+def test_what_is_taken_in_parts_is_in_force_when_all_is_taken(story: list[str]) -> None:
+    at_once, in_parts = Overrides(), Overrides()
+    for zxid, what in enumerate(story, 1):
+        if what == "take":
+            in_parts.take(1)
+            continue
+        listed = tuple(sorted({*story[:zxid]} - {"take"}))
+        order = {"weight": zxid} if zxid % 3 else {"weight": "bad"}
+        for overrides in (at_once, in_parts):
+            overrides.apply(Children(f"{ROOT}/web", listed, zxid))
+            overrides.apply(data(f"{ROOT}/web/{what}", order, zxid))
+        at_once.by_service()
+    while in_parts.take(1):
+        assert len(in_parts.by_service().get("web", {})) <= 3
+    assert in_parts.by_instance() == at_once.by_instance()
+    assert sorted(in_parts.problems()) == sorted(at_once.problems())
+
+
 def test_so_many_overrides_are_read_and_the_rest_is_one_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(override_nodes, "MAX_OVERRIDES", 3)
     reducer = Overrides()

@@ -30,6 +30,9 @@ AT_A_TIME: Final = 64
 AT_A_TIME_OF_START: Final = 4096
 """The same before there is anything to answer from: each time costs a part of the whole."""
 
+ORDERS: Final = 256
+"""Overrides that are read between two looks at the clock: each takes some microseconds."""
+
 MAX_TOGETHER: Final = 512
 """Services of which nothing is published before all of them were handed on."""
 
@@ -76,7 +79,7 @@ class Gathering:
         self._taking: Steps[None] | None = None
         """What is left of handing on what the registries hold: services of thousands take many steps."""
         self._is_to_order = False
-        """Whether operators ordered something meanwhile."""
+        """Whether operators ordered something meanwhile, or more than was read at once."""
         self._is_in_parts = False
         """Whether there were more than are shown together."""
         self._waits_for_large = False
@@ -90,7 +93,8 @@ class Gathering:
 
     @property
     def has_work(self) -> bool:
-        return self._taking is not None or self.is_due or bool(self._unlaid) or self._registries.has_work
+        is_handed_on = self._taking is None and not (self.is_due or self._unlaid or self._is_to_order)
+        return not is_handed_on or self._registries.has_work
 
     @property
     def is_taking(self) -> bool:
@@ -124,8 +128,11 @@ class Gathering:
             self._owed = min(backlog, PART) if self._is_in_parts else backlog
             if backlog:
                 self._waits_for_large = not (self._publisher.has_work or self._registries.in_part)
-        while self._owed or self.is_due or self._unlaid:
-            self._lay(most)
+        while self._owed or self.is_due or self._unlaid or self._is_to_order:
+            if self._is_to_order:
+                self.override()
+            else:
+                self._lay(most)
             before = self._registries.backlog
             moved = self._registries.show(min(most, self._owed), is_late)
             after = self._registries.backlog
@@ -167,9 +174,10 @@ class Gathering:
             self.override()
         return True
 
-    def override(self) -> None:
-        """What operators ordered, for the services and routes that are there now."""
-        self._is_to_order = self.is_taking
+    def override(self, most: int | None = ORDERS) -> None:
+        """What operators ordered, for the services and routes that are there now: so much at a time, None for
+        all."""
+        self._is_to_order = self.is_taking or self._registries.take_overrides(most)
         if self.is_taking:
             return
         before, self._overrides = self._overrides, self._registries.overrides

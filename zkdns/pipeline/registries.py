@@ -113,6 +113,10 @@ class Registries(Mapping[str, Registry]):
             return self.own.overrides.by_service()
         return self._remembered_overrides
 
+    def take_overrides(self, most: int | None) -> bool:
+        """Read so many (None: all) of the overrides that were told of: whether more are left."""
+        return self.own is not None and OVERRIDES in self.own.wholes and self.own.overrides.take(most)
+
     def lifted_by(self, service: str) -> int:
         """The transaction that ended what was laid over a service; 0 for none."""
         return self.own.overrides.lifted_by(service) if self.own is not None else 0

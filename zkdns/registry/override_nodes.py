@@ -21,7 +21,7 @@ from zkdns.roots import OVERRIDES
 
 MAX_OVERRIDES: Final = 10_000
 
-FEW: Final = 64
+FEW: Final = 256
 """So many come and go one by one: to number all of them anew would cost more."""
 
 NO_ORDER: Final = Override()
@@ -77,6 +77,8 @@ class Overrides:
         self._wrong: dict[Names, Problem] = {}
         self._problems: tuple[Problem, ...] = ()
         self._is_told = True
+        self._is_in_parts = False
+        """Whether somebody takes what came in parts, and is not at its end."""
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
@@ -95,14 +97,21 @@ class Overrides:
             with suppress(Exception):  # an error of ours is met again when it is put in force
                 self._heard[names] = _parse(self.root, names, stands)
 
+    def take(self, most: int | None) -> bool:
+        """Read so many at most (None: all) of those that came, went or were written. Whether more are left;
+        what is told until they are read is of those that were."""
+        self._take_moved(most)
+        self._is_in_parts = self._nodes.has_moved
+        return self._is_in_parts
+
     def by_service(self) -> ByService:
         """What is ordered now; the same object as before where nothing changed."""
-        self._take_moved()
+        self._take_rest()
         return self._by_service
 
     def by_instance(self) -> dict[Key, Override]:
         """The same by service and instance id ("" for the service itself)."""
-        self._take_moved()
+        self._take_rest()
         if self._flat[0] is not self._by_service:
             self._flat = self._by_service, flat(self._by_service)
         return self._flat[1]
@@ -120,7 +129,7 @@ class Overrides:
 
     def problems(self) -> tuple[Problem, ...]:
         """The same object as before where they are the same."""
-        self._take_moved()
+        self._take_rest()
         if not self._is_told:
             self._is_told = True
             self._problems = tuple(self._wrong.values())
@@ -130,8 +139,12 @@ class Overrides:
                 self._problems += (Problem(self.root, what, "delete those that are not meant any more"),)
         return self._problems
 
-    def _take_moved(self) -> None:
-        moved = self._nodes.take_moved()
+    def _take_rest(self) -> None:
+        if not self._is_in_parts:
+            self._take_moved()
+
+    def _take_moved(self, most: int | None = None) -> None:
+        moved = self._nodes.take_moved(most)
         if not moved:
             return
         touched: list[Key] = []
@@ -156,7 +169,9 @@ class Overrides:
                 for at, key in enumerate(after.keys):
                     self._givers.setdefault(key, {})[names] = at == 0, names, after.order
                     touched.append(key)
-        self._heard = {}
+            self._heard.pop(names, None)
+        if not self._nodes.has_moved:
+            self._heard = {}
         self._put(touched)
 
     def _number(self, moved: Mapping[Names, Standing | None]) -> set[Names]:

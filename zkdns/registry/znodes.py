@@ -234,7 +234,7 @@ class Nodes:
             old = self._next
             if self._next.listing.refused is None:
                 old, self._now = self._now, self._next
-                self._now.moved = old.moved | self._now.differing(old)
+                self._now.moved = old.moved | dict.fromkeys(sorted(self._now.differing(old)))
             old.listing.let_go()
             self._next = None
 
@@ -259,15 +259,24 @@ class Nodes:
     def nodes(self) -> dict[Names, bytes]:
         """What stands there now; the same object as before where nothing changed."""
         if self._now.moved:
-            self._now.moved = set()
+            self._now.moved = {}
             self._nodes = dict(self._now.nodes)
         return self._nodes
 
-    def take_moved(self) -> dict[Names, tuple[bytes, Written] | None]:
+    @property
+    def has_moved(self) -> bool:
+        """Whether `take_moved` has any to give."""
+        return bool(self._now.moved)
+
+    def take_moved(self, most: int | None = None) -> dict[Names, tuple[bytes, Written] | None]:
         """Those that came, went or were written since the last call, with what they hold now: for who
-        remembers what stands there."""
+        remembers what stands there. Of more than `most` so many, those that were first."""
         now = self._now
-        moved, now.moved = now.moved, set()
+        if most is None or len(now.moved) <= most:
+            moved, now.moved = now.moved, {}
+        else:
+            moved = dict.fromkeys(islice(now.moved, most))
+            now.moved = dict.fromkeys(islice(now.moved, most, None))
         return {
             names: (now.nodes[names], now.written[names]) if names in now.nodes else None for names in moved
         }
@@ -292,8 +301,8 @@ class _Plain:
     def __init__(self, root: str, depths: tuple[int, ...]) -> None:
         self.nodes: dict[Names, bytes] = {}
         self.written: dict[Names, Written] = {}
-        self.moved: set[Names] = set()
-        """Those that are others than when somebody asked last."""
+        self.moved: dict[Names, None] = {}
+        """Those that are others than when somebody asked last, in that order."""
         self.listed_by = 0
         self.listing = Listing(root, lambda path: None, self._gone)
         self._base = len(root) + 1
@@ -307,7 +316,7 @@ class _Plain:
             stands = event.data, Written(event.stat.mtime, event.stat.mzxid)
             if stands != self._tell(names):
                 self.nodes[names], self.written[names] = stands
-                self.moved.add(names)
+                self.moved[names] = None
         elif isinstance(event, Children) and not names:
             self.listed_by = event.zxid
         elif isinstance(event, Unreadable):
@@ -327,7 +336,7 @@ class _Plain:
     def _drop(self, names: Names) -> None:
         if self.nodes.pop(names, None) is not None:
             del self.written[names]
-            self.moved.add(names)
+            self.moved[names] = None
 
     def _names(self, path: str) -> Names:
         return tuple(path[self._base :].split("/")) if len(path) >= self._base else ()
