@@ -25,7 +25,16 @@ from zkdns.forward import asked, believe, intake, load
 from zkdns.health import ballots, connection, consensus, lanes, prober
 from zkdns.health.checks import command
 from zkdns.pipeline import agenda, compiler, journal_files, journal_memory, lookups, replica
-from zkdns.registry import endpoints, fields, json_values, override_nodes, overrides, protobuf, settings
+from zkdns.registry import (
+    endpoints,
+    fields,
+    json_values,
+    labels,
+    override_nodes,
+    overrides,
+    protobuf,
+    settings,
+)
 from zkdns.registry import file as registry_file
 from zkdns.registry.formats import dubbo
 from zkdns.registry.presets import zookeeper
@@ -143,6 +152,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "text of a long list that is made before its reader took what went before": (
         page_rows.PIECE_BYTES / 1024,
     ),
+    "characters of a name in `/metrics`": (labels.MAX_FOLDED_CHARACTERS,),
     "changes that one `explain` tries": (pages.MAX_CHANGES,),
     "changes in one history reply": (http.MAX_HISTORY,),
     "of the journal on disk, of one service, at once and in `journal_days`": (

@@ -197,3 +197,11 @@ def test_each_count_is_told_under_its_own_name() -> None:
         'zkdns_first_answers_total{instance="a",service="web"}': 181,
         'zkdns_near_answers_total{from="z1",service="web",to="z2"}': 182,
     }
+
+
+def test_a_name_that_nobody_reads_is_one_by_its_hash() -> None:
+    for family in ("zkdns_instances", "zkdns_first_answers_total"):
+        long, plain = (all_series("x" * n)[family] for n in (5000, 1024))
+        assert {len(labels["service"]) for labels in long} <= {*range(64), 1024}
+        assert any(labels["service"] == "x" * 1024 for labels in plain)
+        assert not any("x" * 64 in labels["service"] for labels in long)

@@ -163,3 +163,10 @@ async def test_one_whose_reply_has_begun_waits_for_a_thread_that_others_have(
     assert await mine == 1
     await asyncio.gather(*others)
     threads.close()
+
+
+def test_what_is_made_as_a_whole_goes_out_in_pieces() -> None:
+    for text in ("", "<p>\u00e9</p>", "\u200b" * (3 * rows.PIECE_BYTES + 1)):
+        each = [*rows.encode(text)]
+        assert b"".join(each).decode() == text
+        assert len(each) == 1 + max(0, len(text) - 1) // rows.PIECE_BYTES

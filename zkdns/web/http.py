@@ -14,7 +14,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from zkdns.config import Address
 from zkdns.model import Change
@@ -56,7 +56,6 @@ MAX_HISTORY = 10_000
 BACKLOG_CONNECTIONS = 1024
 """Connections that wait to be accepted (listen(2))."""
 
-T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HEADERS = {
@@ -197,10 +196,6 @@ class Web:
         """A document that may be long, as JSON."""
         return await rows.send(request, self._asked(request), work, HEADERS)
 
-    async def _aside(self, request: web.Request, work: Callable[[], T]) -> T:
-        """What takes long in a large registry, done in a thread of the web's own."""
-        return await self._asked(request).run(request.remote or "", work)
-
     def _asked(self, request: web.Request) -> Asked:
         guest = self._door.guest(request.transport) if self._door is not None else None
         return Asked(self._threads, lambda: guest is not None and guest.has_ended)
@@ -275,10 +270,11 @@ class Web:
         status = self._observed.status()
         return await self._send(request, status.spell)
 
-    async def _page(self, request: web.Request) -> web.Response:
+    async def _page(self, request: web.Request) -> web.StreamResponse:
         await load("zkdns.web.page")
         work = self._pages.prepare(request.query, request.query.getall("if", []))
-        return web.Response(text=await self._aside(request, work), content_type="text/html")
+        headers = {**HEADERS, "Content-Type": "text/html; charset=utf-8"}
+        return await rows.send_pieces(request, self._asked(request), lambda: rows.encode(work()), headers)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"} | HEADERS)

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from zkdns.answers.first_places import FirstAnswers, count
 from zkdns.model import Service, State
+from zkdns.registry.labels import MAX_FOLDED_CHARACTERS, to_label
 from zkdns.web.status import Counters, Observed, Status
 
 TYPES = {
@@ -226,11 +227,16 @@ def _states(services: Mapping[str, Service]) -> Iterator[Row]:
             yield (name, str(state)), counts[state]
 
 
+def _short(label: str) -> str:
+    """A name that nobody reads is one by its hash: ZooKeeper takes some of a megabyte."""
+    return label if len(label) <= MAX_FOLDED_CHARACTERS else to_label(label)
+
+
 def _parts(family: Callable[[], LabelledFamily], samples: Iterable[Row]) -> Iterator[Metric]:
     """One family in parts: of a hundred thousand samples only some are ever there."""
     part, n = family(), 0
     for labels, value in samples:
-        part.add_metric(labels, value)
+        part.add_metric([*map(_short, labels)], value)
         n += 1
         if n == SAMPLES:
             yield part

@@ -64,6 +64,12 @@ def _rows(text: bytearray, rows: Iterator[object]) -> Iterator[bytes]:
     text += b"]"
 
 
+def encode(text: str) -> Iterator[bytes]:
+    """What is made as a whole; what others wrote may be megabytes of it."""
+    for at in range(0, len(text) or 1, PIECE_BYTES):
+        yield text[at : at + PIECE_BYTES].encode()
+
+
 async def send(
     request: web.Request, threads: Threads, work: Callable[[], object], headers: Mapping[str, str]
 ) -> web.StreamResponse:
