@@ -6,7 +6,7 @@
 use crate::clients::Clients;
 use crate::entry::{Entry, Given, Variant, Variants};
 use crate::index::Keyed;
-use crate::numbers::Numbers;
+use crate::numbers::{Numbers, Used};
 use crate::prefix::Prefixes;
 use crate::prepared::Prepared;
 use crate::query::KEY;
@@ -17,7 +17,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -158,8 +158,10 @@ impl Publisher {
             return;
         }
         self.ids = None;
-        let mut used: HashSet<u32> = table.entries.values().flat_map(Entry::numbers).collect();
-        used.extend(self.entries.values().flat_map(Entry::numbers));
+        let mut used = Used::default();
+        for entry in table.entries.values().chain(self.entries.values()) {
+            entry.add_numbers(&mut used);
+        }
         used.extend(table.names.values().map(|name| name.service));
         used.extend(rows().iter().flat_map(|told| [told.service, told.instance]));
         numbers.sweep(&used);

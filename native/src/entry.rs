@@ -5,6 +5,7 @@
 //! their counter and option share one packed entry.
 
 use crate::index::Keyed;
+use crate::numbers::Used;
 use crate::rotation::Rotation;
 use crate::told::Told;
 use std::collections::HashMap;
@@ -189,11 +190,14 @@ impl Entry {
         Told { service: self.service, instance: instance.copied().unwrap_or(0) }
     }
 
-    /// All numbers that it holds.
-    pub fn numbers<'a>(&'a self) -> impl Iterator<Item = u32> + 'a {
+    /// Tells of all numbers that it holds; returns how many had to be looked at.
+    pub fn add_numbers<'a>(&'a self, used: &mut Used<'a>) -> usize {
         let variants = self.variants.iter().flat_map(|variants| variants.entries());
-        let own = |entry: &'a Entry| entry.instances.iter().copied().chain([entry.service]);
-        variants.chain([self]).flat_map(own)
+        let own = |entry: &'a Entry| {
+            used.extend([entry.service]);
+            used.add_run(&entry.instances)
+        };
+        variants.chain([self]).map(own).sum()
     }
 
     #[inline]
@@ -337,5 +341,19 @@ fn pack_records(records: &[&[u8]], bytes: &mut Vec<u8>) -> Result<Spans, TooLong
             Ok(Spans { at, count: spans.len() as u32, stride: one.len })
         }
         _ => Spans::list(&spans, bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_of_all_zones_share_is_looked_at_once() {
+        let run: Arc<[u32]> = (2..1002).collect();
+        let entry = || Entry::new(&[], &[], &[], false, Arc::default()).unwrap().about(1, run.clone());
+        let variant = |_| Variant { entry: Arc::new(entry()), ede: [].into(), counter: Arc::default() };
+        let entry = entry().with(Variants::new((0..256).map(|class| (class, variant(class))).collect()));
+        assert_eq!(entry.add_numbers(&mut Used::default()), 1000);
     }
 }

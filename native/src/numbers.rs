@@ -4,6 +4,7 @@
 //! nothing, and never another name. Names that nobody uses are let go of now and then.
 
 use std::collections::{HashMap, HashSet};
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// Names that may lie unused before they are looked for: to look costs as much as there are.
@@ -44,10 +45,37 @@ impl Numbers {
     }
 
     /// Lets go of all but these.
-    pub fn sweep(&mut self, used: &HashSet<u32>) {
-        self.names.retain(|number, _| used.contains(number));
-        self.numbers.retain(|_, number| used.contains(number));
+    pub fn sweep(&mut self, used: &Used) {
+        self.names.retain(|number, _| used.numbers.contains(number));
+        self.numbers.retain(|_, number| used.numbers.contains(number));
         self.used = self.names.len();
+    }
+}
+
+/// Numbers that are in use. What clients of hundreds of zones are given is one run of them, or some few:
+/// each is walked once, however many hold it.
+#[derive(Default)]
+pub struct Used<'a> {
+    numbers: HashSet<u32>,
+    /// By where they stand; they are borrowed, so that no other can stand there.
+    runs: HashSet<*const u32>,
+    borrowed: PhantomData<&'a [u32]>,
+}
+
+impl<'a> Used<'a> {
+    /// Returns how many were walked.
+    pub fn add_run(&mut self, run: &'a [u32]) -> usize {
+        if !self.runs.insert(run.as_ptr()) {
+            return 0;
+        }
+        self.numbers.extend(run);
+        run.len()
+    }
+}
+
+impl Extend<u32> for Used<'_> {
+    fn extend<I: IntoIterator<Item = u32>>(&mut self, numbers: I) {
+        self.numbers.extend(numbers);
     }
 }
 
@@ -55,12 +83,18 @@ impl Numbers {
 mod tests {
     use super::*;
 
+    fn using(numbers: impl IntoIterator<Item = u32>) -> Used<'static> {
+        let mut used = Used::default();
+        used.extend(numbers);
+        used
+    }
+
     #[test]
     fn a_number_is_never_given_to_another_name() {
         let mut numbers = Numbers::default();
         let (a, b) = (numbers.number("a"), numbers.number("b"));
         assert_eq!((a, b, numbers.number("a")), (1, 2, 1));
-        numbers.sweep(&HashSet::from([b]));
+        numbers.sweep(&using([b]));
         assert_eq!((numbers.name(a), numbers.find("a"), numbers.find("b")), (None, None, Some(b)));
         assert_eq!(numbers.number("a"), 3);
     }
@@ -72,7 +106,7 @@ mod tests {
         for n in 0..200_000 {
             let number = numbers.number(&format!("instance-{n}"));
             if numbers.is_sweep_due() {
-                numbers.sweep(&HashSet::from([number]));
+                numbers.sweep(&using([number]));
             }
             most = most.max(numbers.names.len());
         }
