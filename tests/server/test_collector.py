@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from weakref import ref
 
 import pytest
 
@@ -49,9 +50,38 @@ def test_no_look_meets_all_that_took_the_place_of_others() -> None:
     assert most_at_once(collector.look) < 1.5 * collector.YOUNG
 
 
-def test_what_is_old_is_not_looked_at() -> None:
+def test_what_is_old_is_not_looked_at_by_itself() -> None:
     before = gc.get_stats()[2]["collections"]
     for _ in range(20_000):
         collector.look()
     [[n] for n in range(10 * collector.YOUNG)]
     assert gc.get_stats()[2]["collections"] == before
+
+
+class Circle:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_a_circle_that_waited_until_it_was_old_goes_within_a_minute() -> None:
+    """As those do that aiohttp leaves of a path that is not there, on a connection that is kept."""
+    circle = Circle()
+    collector.tend(1)
+    collector.tend(2)
+    gone = ref(circle)
+    del circle
+    collector.tend(collector.LOOKS_BACK - 1)
+    assert gone() is not None, "it was young"
+    collector.tend(collector.LOOKS_BACK)
+    assert gone() is None
+
+
+def test_what_a_registry_brings_is_left_at_once_and_never_looked_through() -> None:
+    before = gc.get_stats()[2]["collections"]
+    brought = [[n] for n in range(collector.FEW + collector.YOUNG)]
+    frozen = gc.get_freeze_count()
+    collector.tend(collector.LOOKS_BACK)
+    assert gc.get_stats()[2]["collections"] == before
+    assert gc.get_freeze_count() > frozen + len(brought) - collector.YOUNG
+    collector.tend(2 * collector.LOOKS_BACK)
+    assert gc.get_stats()[2]["collections"] == before + 1, "little is left that is old"

@@ -1,7 +1,8 @@
 """When Python's collector of circles looks, and at what: nobody goes on while it does.
 
 Rules: what is loaded has no circles, and what ends is taken apart where it would be one. So it looks at what
-is young, little at a time, and not at the rest.
+is young, little at a time. What libraries leave behind of their connections may be a circle that waited until
+it was old: where what is old is little, it is looked at as well, once in a while.
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ TIMES: Final = 4
 NEVER: Final = 1 << 30
 """So many times the rest isn't: a look at all that came since the start takes a tenth of a second or more."""
 
+FEW: Final = 50_000
+"""Old objects that are looked at in some 2 ms. A thousand HTTP connections are about as many; more is what a
+registry brought."""
+
+LOOKS_BACK: Final = 60
+"""Seconds from one look at what is old to the next."""
+
 
 def set_pace() -> None:
     """Before anything is loaded."""
@@ -34,3 +42,12 @@ def look() -> None:
     """At what came since the last time. By itself it counts what is new less what is gone: where thousands
     take the place of others none are looked at until all of them are, in one turn of 60 ms."""
     gc.collect(1)
+
+
+def tend(second: int) -> None:
+    """What is to be done in each second. `second`: how many there were."""
+    look()
+    if len(gc.get_objects(generation=2)) > FEW:
+        leave()
+    elif not second % LOOKS_BACK:
+        gc.collect()

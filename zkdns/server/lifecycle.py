@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from zkdns import __version__
@@ -229,10 +230,10 @@ class Server:
 
     async def _tick(self) -> None:
         """What is looked at every second: the clock, the state directory, zone files, systemd."""
-        while True:
+        for second in count():
             await asyncio.sleep(1.0)
             try:
-                collector.look()
+                collector.tend(second)
                 self.driver.look()
                 joining = self._joining is not None and not self._joining.done()
                 self.notifier.wait("waits for the registry to be read", joining=joining)
