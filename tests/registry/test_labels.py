@@ -47,6 +47,12 @@ def test_a_name_becomes_a_label_of_letters_digits_and_hyphens(name: str, label: 
     assert to_label(name) == label
 
 
+def test_each_character_that_no_label_has_becomes_a_hyphen() -> None:
+    for character in map(chr, [*range(0x80), 0xE9, 0xDC80, 0xFFEE, 0x1F600]):
+        plain = character.lower()
+        assert to_label(f"a{character}b") == f"a{plain if plain.isascii() and plain.isalnum() else '-'}b"
+
+
 def test_a_long_name_is_cut_to_63_with_a_hash_of_the_whole() -> None:
     one, two = to_label("x" * 70 + "1"), to_label("x" * 70 + "2")
     assert one != two

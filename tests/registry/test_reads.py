@@ -284,7 +284,7 @@ def test_a_reading_that_a_reconnect_cuts_is_never_whole() -> None:
 
 def test_no_request_passes_the_size_that_a_server_takes() -> None:
     world = World()
-    long = "x" * 9_000
+    long = "x" * 8_000
     for n in range(200):
         world.put(f"{ROOT}/web/{long}{n}")
     world.connect()
@@ -298,9 +298,9 @@ def test_a_node_whose_name_a_server_takes_and_no_request_has_room_for_is_told_an
     world = World()
     room = MAX_PATH_CHARACTERS - len(f"{ROOT}/")
     last, beyond = "\uffee" * room, "\uffee" * (room + 1)
-    filler = "x" * (BATCH_BYTES // 6 - 20)
-    for n in range(6):
-        world.put(f"{ROOT}/{filler[n:]}")
+    fillers = [f"{'x' * (room - 3)}{n}" for n in range(BATCH_BYTES // room)]
+    for filler in fillers:
+        world.put(f"{ROOT}/{filler}")
     world.put(f"{ROOT}/{last}")
     world.put(f"{ROOT}/{beyond}/a")
     world.connect()
@@ -308,7 +308,7 @@ def test_a_node_whose_name_a_server_takes_and_no_request_has_room_for_is_told_an
     assert world.view[told] is None
     assert len(told) < 100
     assert world.view[f"{ROOT}/{last}"] is not None
-    assert len(world.view) == 1 + 6 + 1 + 1
+    assert len(world.view) == 1 + len(fillers) + 1 + 1
     world.put(f"{ROOT}/{beyond}/a")  # written, and a node that comes below
     world.put(f"{ROOT}/{beyond}/b")
     world.put(f"{ROOT}/{beyond}")
@@ -322,6 +322,17 @@ def test_a_node_whose_name_a_server_takes_and_no_request_has_room_for_is_told_an
     world.drop(f"{ROOT}/{beyond}")
     world.serve()
     assert told not in world.view
+
+
+def test_what_is_told_of_names_that_no_system_makes_is_as_long_as_of_others() -> None:
+    world = World()
+    long = "N_x" * 30_000
+    for n in range(50):
+        world.put(f"{ROOT}/{n}{long}/a")
+        world.put(f"{ROOT}/web/{n}{long}")
+    world.connect()
+    assert len(world.view) == 2 + 50 + 50
+    assert max(map(len, world.view)) < 100
 
 
 def test_no_request_has_many_more_reads_than_a_batch_where_each_node_has_a_list() -> None:
