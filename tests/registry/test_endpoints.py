@@ -49,8 +49,10 @@ def test_what_is_no_url_is_refused(text: object) -> None:
         url(text, "it")
 
 
-def test_a_sequence_number_has_ten_digits_at_the_end() -> None:
-    assert sequence("_c_1f-latch-0000000012") == 12
-    assert sequence("x__lock__2147483647") == 2147483647
-    for name in ("json.info", "lock-12", "0000000001-x", "member-1700000", ""):
+def test_a_sequence_number_has_ten_digits_at_the_end_or_a_sign() -> None:
+    assert sequence("_c_1f-latch-0000000012") == "0000000012"
+    assert sequence("x__lock__2147483647") == "2147483647"
+    assert sequence("_c_1f-latch--2147483648") == "-2147483648"
+    assert sequence("json.info_-999999999") == "-999999999"
+    for name in ("json.info", "lock-12", "0000000001-x", "member-1700000", "lock-123456789", ""):
         assert sequence(name) is None

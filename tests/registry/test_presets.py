@@ -258,6 +258,32 @@ def test_nifis_roles_have_a_leader_each() -> None:
     assert leaders("nifi", znodes, "nifi", "primary-node") == ["10.0.3.2:11443"]
 
 
+def test_where_the_counter_began_again_below_0_who_leads_is_who_the_system_itself_takes() -> None:
+    """Mesos sorts numbers; Curator's recipes sort strings, of which -2147483647 comes before -2147483648."""
+    (master,) = [data for path, data in read_fixture("mesos").items() if path.endswith("0000000003")]
+    for numbers, first in (
+        (["2147483647", "-2147483648"], "-2147483648"),
+        (["-2147483648", "-2147483647"], "-2147483648"),
+        (["-1000000000", "-999999999"], "-1000000000"),
+        (["0000000000", "-000000001"], "-000000001"),
+    ):
+        masters = {f"/mesos/json.info_{number}": master for number in numbers}
+        assert leaders("mesos", masters, "mesos") == [f"json.info_{first}"]
+    for (one, two), first in (
+        (("2147483647", "-2147483648"), "h1"),
+        (("-2147483648", "-2147483647"), "h1"),
+        (("-1000000000", "-999999999"), "h0"),
+        (("0000000000", "-000000001"), "h1"),
+    ):
+        for preset, folder, kind, service in (
+            ("storm", "/storm/leader-lock", "latch", "storm-nimbus"),
+            ("nifi", "/nifi/leaders/Cluster Coordinator", "lock", "nifi"),
+        ):
+            votes = {f"{folder}/_c_{n}f-{kind}-{seq}": b"h%d:80" % n for n, seq in enumerate((one, two))}
+            nimbuses = {f"/storm/nimbuses/h{n}:80": b"" for n in range(2)} if preset == "storm" else {}
+            assert leaders(preset, votes | nimbuses, service) == [f"{first}:80"]
+
+
 def test_a_vote_that_can_not_be_read_lets_nobody_else_lead() -> None:
     """The second in line would be a wrong leader."""
     for name, service, start, data in (

@@ -1,8 +1,9 @@
 """Votes of the elections that Curator's recipes hold: the lowest sequence number leads.
 
 Source: curator 5, recipes' LeaderLatch and LeaderSelector (`_c_<uuid>-latch-<seq>`, `_c_<uuid>-lock-<seq>`;
-the data is the participant's id) and LockInternals (sorted by what follows the lock's name). Rules: pure;
-a node without a sequence number takes no part; one without data holds its place and names nobody.
+the data is the participant's id) and LockInternals (sorted by what follows the lock's name, as strings).
+Rules: pure; a node without a sequence number takes no part; one without data holds its place and names
+nobody.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def latch_reader() -> Read:
     """Reads votes whose data is a URL or host:port of the voter."""
 
     def read(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
-        order = sequence(node.name)
+        order = standing(node.name)
         if order is None:
             return
         try:
@@ -29,6 +30,13 @@ def latch_reader() -> Read:
             raise
 
     return read
+
+
+def standing(name: str) -> int | None:
+    """Where a vote stands in line. Of numbers below 0, where the counter was beyond its end, strings have the
+    newest first, and all of them before the others."""
+    number = sequence(name)
+    return int.from_bytes(number.encode().ljust(11, b"\0"), "big") if number else None
 
 
 def voter(node: Node) -> str:

@@ -21,7 +21,8 @@ _URL: Final = re.compile(
     re.DOTALL,
 )
 _HOST_PORT: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]]*)):([0-9]{1,9})", re.DOTALL)
-_SEQUENCE: Final = re.compile(r"[0-9]{10}")
+_SEQUENCE: Final = re.compile(r"(?:(?<![^-_])-[0-9]{9,10}|[0-9]{10})\Z")
+"""%010d of a signed int: a sign is one where another hyphen, or an underscore, parts it from the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,11 @@ def _is_short(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and len(value) <= MAX_URL_CHARACTERS
 
 
-def sequence(name: str) -> int | None:
-    """The number that ZooKeeper gave a sequential node (ten digits), None for another node."""
-    match = _SEQUENCE.fullmatch(name[-10:])
-    return int(match.group()) if match else None
+def sequence(name: str) -> str | None:
+    """The number that ZooKeeper gave a sequential node, as it stands there: after 2147483647 comes
+    -2147483648 (Programmer's Guide, Sequence Nodes). None for another node."""
+    match = _SEQUENCE.search(name[-12:])
+    return match.group() if match else None
 
 
 def named_ports(endpoints: dict[str, int]) -> tuple[tuple[str, int], ...]:

@@ -1,8 +1,9 @@
 """Apache Mesos' masters: `/mesos/json.info_<seq>`; the lowest sequence number leads.
 
 Source: mesos 1.11, src/master/constants.hpp (MASTER_INFO_JSON_LABEL), src/zookeeper/group.cpp (the label,
-`_`, the sequence), include/mesos/mesos.proto (MasterInfo: address{hostname, ip, port}, pid, version).
-Rules: the address where there is one, else the host name, else what the pid says (`master@ip:port`).
+`_`, the sequence, an int32_t), include/mesos/mesos.proto (MasterInfo: address{hostname, ip, port}, pid,
+version). Rules: the address where there is one, else the host name, else what the pid says
+(`master@ip:port`).
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from zkdns.registry.places import Leads, Part, Preset, place
 
 
 def _read_master(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
-    order = sequence(node.name)
-    if order is None:
+    number = sequence(node.name)
+    if number is None:
         return
-    yield Leads(node.name, order)  # though it can't be read, nobody else leads
+    yield Leads(node.name, int(number))  # though it can't be read, nobody else leads
     value = demand_object(node)
     server = _where(value.get("address"), value.get("pid"))
     texts = {"version": value.get("version"), "hostname": value.get("hostname")}

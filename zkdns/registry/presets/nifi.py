@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from zkdns.model import Registration
-from zkdns.registry.elections import voter
-from zkdns.registry.endpoints import host_port, sequence
+from zkdns.registry.elections import standing, voter
+from zkdns.registry.endpoints import host_port
 from zkdns.registry.fields import BadData
 from zkdns.registry.formats import Node
 from zkdns.registry.places import Leads, Member, Part, Preset, place
@@ -24,7 +24,7 @@ _OFFICES = {
 
 
 def _read_vote(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
-    order = sequence(node.name)
+    order = standing(node.name)
     if order is None:
         return
     office = _OFFICES.get(holes.get("role", ""), ())
