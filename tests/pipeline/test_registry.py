@@ -9,12 +9,15 @@ from dataclasses import replace
 
 import pytest
 
+from support.steps import steps
 from zkdns.config import Settings
 from zkdns.model import Begin, Catalog, Children, Data, Event, Service, Session, Stat, Whole
+from zkdns.pipeline import registry as registry_module
 from zkdns.pipeline.registries import Registries
-from zkdns.pipeline.registry import PATIENCE, STATE_WAIT, Registry
+from zkdns.pipeline.registry import PATIENCE, SERVERS_AT_ONCE, STATE_WAIT, Registry
+from zkdns.pipeline.replica import ServerNode
 from zkdns.registry.url import parse_registry
-from zkdns.roots import OVERRIDES
+from zkdns.roots import OVERRIDES, SERVERS
 from zkdns.steps import finish
 
 NOW = 1_700_000_000.0
@@ -161,3 +164,22 @@ def test_an_instance_that_did_not_change_is_the_same_object_as_before_with_its_m
     assert [now is was for now, was in zip(after, before, strict=True)] == [False, True, True]
     assert registry.tree is not None
     assert after[0] is registry.tree.catalog().services["web"].instances[0], "marked as it was read"
+
+
+def test_nodes_of_replicas_are_read_once_and_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may write there chooses how many there are, and every look at the server asks for them."""
+    read: list[bytes] = []
+    monkeypatch.setattr(registry_module, "read_node", lambda data: read.append(data) or ServerNode())
+    one, size = open_registry(own=True), 3 * SERVERS_AT_ONCE
+    ids = tuple(f"r{n:05}" for n in range(size))
+    written = [Data(f"{SERVERS}/{id}", id.encode(), Stat(2, 2, NOW, True, mtime=NOW)) for id in ids]
+    hear(one, SERVERS, Children(SERVERS, ids, 1), *written)
+    for turn in range(1, 4):
+        assert len(one.read_servers()) == len(read) == turn * SERVERS_AT_ONCE
+    assert steps(one.read_servers) < 50, "nothing moved"
+    again = Data(written[7].path, b"another", Stat(2, 3, NOW, True, mtime=NOW))
+    hear(one, SERVERS, Children(SERVERS, ids[:-1], 4), again)
+    before = one.read_servers()
+    assert (len(before), read[size:]) == (size - 1, [b"another"])
+    hear(one, SERVERS, Children(SERVERS, (), 5))
+    assert len(before) == size - 1, "a thread may be looking at it"

@@ -57,11 +57,11 @@ def test_the_lag_is_that_of_the_latest_write_and_measured_once() -> None:
     second = replica.tell(2, NOW + TELL_EVERY)
     assert first is not None
     assert second is not None
-    replica.see({("me",): first}, NOW + TELL_EVERY + 1)
+    replica.see(first, NOW + TELL_EVERY + 1)
     assert replica.lag is None
-    replica.see({("me",): second, ("other",): first}, NOW + TELL_EVERY + 2)
+    replica.see(second, NOW + TELL_EVERY + 2)
     assert replica.lag == 2.0
-    replica.see({("me",): second}, NOW + TELL_EVERY + 30)
+    replica.see(second, NOW + TELL_EVERY + 30)
     assert replica.lag == 2.0
 
 
@@ -71,7 +71,7 @@ def test_a_clock_that_is_apart_from_the_ensembles_is_told_and_what_was_written_l
     def tell(at: float, ahead: float, lag: float = 0.1) -> str:
         data = replica.tell(int(at), at)
         assert data is not None
-        replica.see({("me",): data}, at + lag, {("me",): at + lag / 2 - ahead})
+        replica.see(data, at + lag, at + lag / 2 - ahead)
         return replica.problem.what if replica.problem is not None else ""
 
     assert tell(NOW, MAX_APART - 1) == ""

@@ -26,7 +26,6 @@ from support.examples import examples
 from support.filled import describe, fill
 from support.steps import traced
 from zkdns.model import Problem, State
-from zkdns.pipeline.replica import ServerNode
 from zkdns.serve.clients import NOT_KEPT
 from zkdns.web import page as package
 from zkdns.web.page import Asked, View, render
@@ -67,12 +66,12 @@ def little() -> Iterator[None]:
 
 def made(text: str) -> View:
     """All that the page is made of, with this text in every place."""
-    node = msgspec.to_builtins(fill(ServerNode, text, NOW, {"ServerNode.lag": 0.25, "ServerNode.rate": 2.0}))
     shape = {"$ref": "#/components/schemas/Explanation"}
     view: View = fill(View, text, NOW, {
         "View.now": NOW,
         "View.explained": describe(shape, text),
-        "Status.replicas": {text: node},
+        "ServerNode.lag": 0.25,
+        "ServerNode.rate": 2.0,
         "Status.forward": {"cached": 3, "in_flight": 3, "cache_bytes": 3},
         "Beside.zones": [{"from": text, "to": text, "share": 0.5, "given": 0.5, "answers": 3}],
         "Instance.state": State.FAILING,
@@ -95,7 +94,7 @@ def variants(text: str) -> Iterator[tuple[View, Asked]]:
     yield full, asked
     yield full, replace(asked, sort="-name", state="empty")
     (node,) = status.replicas.values()
-    reached = replace(status, replicas={text: {**node, "http": "10.0.0.1:8053"}})
+    reached = replace(status, replicas={text: msgspec.structs.replace(node, http="10.0.0.1:8053")})
     yield replace(full, status=reached), asked
     yield replace(full, explained=text), replace(asked, service=f"{text}x", q="", state="")
     yield replace(full, status=replace(status, services={}, loaded=False, outages={})), asked

@@ -20,6 +20,7 @@ from zkdns.health.thresholds import LastProbe
 from zkdns.model import Change, Instance, Problem, Registration, Service, ServiceSettings, State
 from zkdns.order import RUN
 from zkdns.pipeline.outages import Outage
+from zkdns.pipeline.replica import ServerNode
 from zkdns.routes import Target, Tier
 from zkdns.serve.clients import NOT_KEPT, ClientRow, Told
 from zkdns.web.page import Asked, Past, View, render
@@ -118,7 +119,7 @@ def test_a_link_to_a_replica_leads_to_an_address_and_nowhere_else() -> None:
         ("a@b:1", 0),
         ("", 0),
     ):
-        node = {"serial": 1, "at": NOW, "http": told}
+        node = ServerNode(serial=1, at=NOW, http=told)
         page = Tags(render(View(status(replicas={"r": node}), NOW), Asked()))
         assert page.attributes.count(("href", f"http://{told}/")) == is_link
 
@@ -380,8 +381,8 @@ def test_what_is_asked_most_can_be_sorted_to_the_top_and_the_clients_that_ask_mo
 
 
 def test_each_replica_tells_how_much_it_is_asked() -> None:
-    nodes = {"me": {"serial": 1, "at": NOW, "rate": 7.0}, "other": {"serial": 1, "at": NOW, "rate": 450.2}}
-    nodes["old"] = {"serial": 1, "at": NOW}
+    rates = {"me": 7.0, "other": 450.2, "old": None}
+    nodes = {name: ServerNode(serial=1, at=NOW, rate=rate) for name, rate in rates.items()}
     view = View(status(replicas=nodes), NOW, load=Load((31.0,)))
     page = Tags(render(view, Asked())).text
     assert "me (this one)7not measured yet310 s ago" in page

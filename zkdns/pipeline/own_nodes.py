@@ -46,11 +46,12 @@ class OwnNodes:
 
     def _read(self, root: str, own: Registry, now: float) -> None:
         if root == HEALTH:
-            self._health.ballots({names[-1]: data for names, data in own.ballots.nodes().items()})
+            self._health.ballots({id: data for (id,), data in own.ballots.nodes().items()})
         elif root == SERVERS:
-            written = own.servers.times()
-            self._health.replicas({names[-1]: at for names, at in written.items()})
-            self._replica.see(own.servers.nodes(), now, written)
+            own.read_servers()  # whether somebody asks for them or not: what waits to be read is bounded so
+            self._health.replicas(own.servers.times())
+            us = (self._replica.id,)
+            self._replica.see(own.servers.data(us), now, own.servers.written(us).at)
 
     def write(self, serial: int, now: float, *, serves: bool) -> dict[str, bytes]:
         """The nodes whose data is due, by path. `serves`: whether this server answers already."""

@@ -14,9 +14,9 @@ from zkdns.model import Catalog, Change, Override, serial_of
 from zkdns.persistent import PersistentMap
 from zkdns.pipeline.journal import OUT_OF_REACH, WITHIN_REACH
 from zkdns.pipeline.registry import Registry
-from zkdns.pipeline.replica import ServerNode, read_node
+from zkdns.pipeline.replica import ServerNode
 from zkdns.registry.override_nodes import ByService, by_service
-from zkdns.roots import OVERRIDES, SERVERS
+from zkdns.roots import OVERRIDES
 from zkdns.wall import Wall
 
 
@@ -122,17 +122,9 @@ class Registries(Mapping[str, Registry]):
         return self.own.overrides.lifted_by(service) if self.own is not None else 0
 
     @property
-    def servers(self) -> dict[str, ServerNode]:
-        """The live replicas by id."""
-        if self.own is None:
-            return {}
-        servers: dict[str, ServerNode] = {}
-        nodes = self.own.servers.nodes()
-        self._wall.sweep("read", {f"{SERVERS}/{names[-1]}" for names in nodes})
-        for names, data in sorted(nodes.items()):
-            with self._wall.around(f"{SERVERS}/{names[-1]}", "read"):
-                servers[names[-1]] = read_node(data)
-        return servers
+    def servers(self) -> Mapping[str, ServerNode]:
+        """The live replicas by id, as far as they are read; it may be looked at in a thread."""
+        return self.own.read_servers() if self.own is not None else {}
 
     def grace(self, now: float, seconds: float) -> Grace:
         """Whose instances may have gone with an outage, and are given that long to come back."""

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from zkdns.identity import carry
 from zkdns.model import Catalog, Event, Instance, Problem, Service, Session, Whole
 from zkdns.persistent import PersistentMap, differing
+from zkdns.pipeline.replica import ServerNode, read_node
 from zkdns.registry.format_reader import labelled
 from zkdns.registry.override_nodes import Overrides
 from zkdns.registry.readers import open_tree
@@ -30,6 +31,9 @@ PATIENCE: Final = 5.0
 
 STATE_WAIT: Final = 0.5
 """The same where the state directory holds what it last said."""
+
+SERVERS_AT_ONCE: Final = 1024
+"""Nodes of replicas that are read in one turn: more than anybody has, and a millisecond."""
 
 
 class Reducer(Protocol):
@@ -56,6 +60,7 @@ class Registry:
         self.overrides = Overrides()
         self.ballots = Nodes(HEALTH)
         self.servers = Nodes(SERVERS)
+        self._read_servers: PersistentMap[ServerNode] = PersistentMap()
         self.topology = Nodes(TOPOLOGY, 0)
         self.reducers: dict[str, Reducer] = {}
         self.scopes: tuple[Scope, ...] = ()
@@ -151,6 +156,19 @@ class Registry:
         """What can't be read of what stands under /zkdns."""
         own = self.overrides, self.topology, self.servers, self.ballots
         return [problem for one in own for problem in one.refusals]
+
+    def read_servers(self) -> Mapping[str, ServerNode]:
+        """The live replicas by id: of those that are others than at the last call so many are read now."""
+        changes: dict[str, ServerNode | None] = {}
+        for (id,), stands in self.servers.take_moved(SERVERS_AT_ONCE).items():
+            changes[id] = None
+            if stands is None:
+                self.wall.forgive(f"{SERVERS}/{id}", "read")
+                continue
+            with self.wall.around(f"{SERVERS}/{id}", "read"):
+                changes[id] = read_node(stands[0])
+        self._read_servers = self._read_servers.changed(changes)
+        return self._read_servers
 
     @property
     def is_known(self) -> bool:

@@ -5,7 +5,7 @@ Rules: pure; the writing itself is the mirror's. Where it may not write, it serv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import msgspec
 
@@ -29,8 +29,6 @@ MAX_APART = 5.0
 
 MAX_LAG = 2.0
 """Seconds: what took longer to be written tells nothing of clocks."""
-
-NOBODY: Mapping[tuple[str, ...], float] = {}
 
 
 class ServerNode(msgspec.Struct, omit_defaults=True):
@@ -87,18 +85,14 @@ class Replica:
         """Where others reach us, from the next time on that we tell."""
         self.address, self._http = address, http
 
-    def see(
-        self, nodes: Mapping[tuple[str, ...], bytes], now: float,
-        written: Mapping[tuple[str, ...], float] = NOBODY,
-    ) -> None:  # fmt: skip
-        """What stands under /zkdns/servers now, and when it was written by the ensemble's clock: our own node
-        on its way back tells the lag, and what our clocks are apart."""
-        own = nodes.get((self.id,))
+    def see(self, own: bytes | None, now: float, written: float | None = None) -> None:
+        """What our own node holds now, and when it was written by the ensemble's clock: on its way back it
+        tells the lag, and what our clocks are apart."""
         if own is not None and self._told.at != self._back and self._told.at == read_node(own).at:
             self._back = self._told.at
             self.lag = max(0.0, now - self._told_at)
             if self.lag < MAX_LAG:
-                ahead = self._told.at - written.get((self.id,), self._told.at)
+                ahead = self._told.at - (self._told.at if written is None else written)
                 self.problem = _are_apart(self.id, ahead) if abs(ahead) > MAX_APART else None
 
     def due(self, serial: int) -> float | None:

@@ -285,9 +285,13 @@ class Nodes:
         """When the data of one of them was written."""
         return self._now.written.get(names, NEVER_WRITTEN)
 
-    def times(self) -> dict[Names, float]:
-        """When the data of each node was written."""
-        return {names: written.at for names, written in self._now.written.items()}
+    def data(self, names: Names) -> bytes | None:
+        """What one of them holds; None where there is no such."""
+        return self._now.nodes.get(names)
+
+    def times(self) -> dict[str, float]:
+        """When the data of each node was written, by its name."""
+        return {names[-1]: written.at for names, written in self._now.written.items()}
 
     @property
     def listed_by(self) -> int:

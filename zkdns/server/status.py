@@ -13,7 +13,6 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, Final, Protocol
 
-import msgspec
 from msgspec import Struct
 
 from zkdns import __version__
@@ -105,7 +104,7 @@ class Observer(Struct, frozen=True):
             registries=tuple(self._registries(now)),
             replica=pipeline.replica.id,
             lag_seconds=pipeline.replica.lag,
-            replicas={id: msgspec.to_builtins(node) for id, node in pipeline.registries.servers.items()},
+            replicas=pipeline.registries.servers,
             search_misses=dict(self.engine.search_misses().most_common(10)),
             upstreams=tuple(forwarding.upstreams),
             forward={

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 from zkdns.answers.first_places import FirstAnswers
 from zkdns.answers.routed import InForce, Routed
 from zkdns.explain.routing import TargetShare
@@ -17,6 +19,7 @@ from zkdns.health.thresholds import LastProbe
 from zkdns.model import Problem, Service
 from zkdns.pipeline.journal import History, Query
 from zkdns.pipeline.outages import Outage
+from zkdns.pipeline.replica import ServerNode
 from zkdns.serve.clients import NOT_KEPT, Demand, Told
 from zkdns.topology import Topology
 from zkdns.web.shapes import Firsts
@@ -63,7 +66,7 @@ class Status:
     registries: tuple[RegistryStatus, ...]
     replica: str
     lag_seconds: float | None
-    replicas: Mapping[str, Mapping[str, Any]]
+    replicas: Mapping[str, ServerNode]
     search_misses: Mapping[str, int]
     upstreams: tuple[UpstreamStatus, ...]
     forward: Mapping[str, int]
@@ -88,7 +91,7 @@ class Status:
             "registries": [asdict(registry) for registry in self.registries],
             "replica": self.replica,
             "lag_seconds": self.lag_seconds,
-            "replicas": {id: dict(node) for id, node in self.replicas.items()},
+            "replicas": {id: msgspec.to_builtins(node) for id, node in sorted(self.replicas.items())},
             "search_misses": dict(self.search_misses),
             "upstreams": [asdict(upstream) for upstream in self.upstreams],
             "forward": {key: self.forward[key] for key in ("cached", "in_flight")},

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
+from zkdns.pipeline.replica import ServerNode
 from zkdns.web.page.view import View
 from zkdns.web.page.words import ago, badge, esc, heads, lag, per_second, query, section, span, table, title
 from zkdns.web.status import RegistryStatus
@@ -52,33 +53,30 @@ def replicas(view: View) -> str:
     status = view.status
     if not status.replicas:
         return section("replicas", "Replicas", "")
-    newest = max(int(r.get("serial") or 0) for r in status.replicas.values())
-    rows = [_replica(id, r, newest, view) for id, r in status.replicas.items()]
+    newest = max(r.serial for r in status.replicas.values())
+    rows = [_replica(id, r, newest, view) for id, r in sorted(status.replicas.items())]
     head = heads("Replica", "Address", "Version", "Serial", "Lag", "Queries a second", "Told")
     shown = table(head, rows, "Replicas")
     return section("replicas", "", title("replicas", f"Replicas ({len(rows)})") + shown)
 
 
-def _replica(id: str, r: Mapping[str, Any], newest: int, view: View) -> str:
+def _replica(id: str, r: ServerNode, newest: int, view: View) -> str:
     is_this = id == view.status.replica
-    at = float(r.get("at") or 0.0)
-    serial = view.status.serial if is_this else int(r.get("serial") or 0)
+    serial = view.status.serial if is_this else r.serial
     state = "" if serial == newest or is_this else " differs"
-    away = f" {badge('away')}" if view.now - at > OLD else ""
-    page = str(r.get("http") or "")
-    name = f'<a href="http://{esc(page)}/">{esc(id)}</a>' if ADDRESS.fullmatch(page) else esc(id)
+    away = f" {badge('away')}" if view.now - r.at > OLD else ""
+    name = f'<a href="http://{esc(r.http)}/">{esc(id)}</a>' if ADDRESS.fullmatch(r.http) else esc(id)
     return (
         f'<tr data-key="{esc(id)}"><th scope="row">{name}{" (this one)" * is_this}'
-        f"<td>{esc(r.get('address', ''))}<td>{esc(r.get('version', ''))}<td>{serial}{state}"
-        f"<td>{lag(r.get('lag'))}<td>{_rate(r, is_this, view)}<td>{ago(at, view.now)}{away}"
+        f"<td>{esc(r.address)}<td>{esc(r.version)}<td>{serial}{state}"
+        f"<td>{lag(r.lag)}<td>{_rate(r, is_this, view)}<td>{ago(r.at, view.now)}{away}"
     )
 
 
-def _rate(r: Mapping[str, Any], is_this: bool, view: View) -> str:
+def _rate(r: ServerNode, is_this: bool, view: View) -> str:
     if is_this and view.load.total:
         return per_second(view.load.total[-1])
-    rate = r.get("rate")
-    return per_second(float(rate)) if isinstance(rate, int | float) else ""
+    return per_second(r.rate) if r.rate is not None else ""
 
 
 def forwarding(view: View) -> str:
