@@ -6,13 +6,13 @@ itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from zkdns.answers.builder import Builder
 from zkdns.client_map import client_map
 from zkdns.config import Settings
-from zkdns.model import Change, Problem, Service, fault
+from zkdns.model import Change, Problem, fault
 from zkdns.pipeline.inputs import MapRead
 from zkdns.registry.fields import ABSENT, decode, show
 from zkdns.roots import TOPOLOGY
@@ -108,8 +108,3 @@ def _tell(topology: Topology) -> str:
     """For people."""
     networks, zones = len(topology.networks), len({place.zone for place in topology.places})
     return f"{networks} networks in {zones} zones"
-
-
-def concerned(services: Mapping[str, Service]) -> Iterable[str]:
-    """The services whose answers have to do with the map."""
-    return [name for name, service in services.items() if service.settings.near != "off"]

@@ -48,7 +48,7 @@ from zkdns.pipeline.inputs import (
     subject,
 )
 from zkdns.pipeline.judging import Judging, undrained
-from zkdns.pipeline.locality import Localities, concerned
+from zkdns.pipeline.locality import Localities
 from zkdns.pipeline.own_nodes import OwnNodes
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.registries import Registries
@@ -234,7 +234,7 @@ class Pipeline:
         if change is not None:
             if self.stage is not Stage.LOADING:
                 self._telling.add(change)
-            self._publisher.respell(concerned(self.services))
+            self._publisher.respell()  # all of them: each is asked for by zone too
 
     def check(self, settings: Settings) -> None:
         """ConfigError where these settings can't be taken."""
