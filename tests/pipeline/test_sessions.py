@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from zkdns.model import Instance, Registration, Service
-from zkdns.pipeline.sessions import DELETED, ENDED, Sessions
+from zkdns.pipeline.sessions import DELETED, ENDED, ENDING, Sessions
 from zkdns.steps import finish
 
 NOW = 1000.0
@@ -54,5 +54,27 @@ def test_a_node_that_was_made_anew_in_another_session_is_that_ones() -> None:
     finish(sessions.take(None, service("web", 0x10, 0x10), NOW))
     finish(sessions.take(service("web", 0x10, 0x10), service("web", 0x10, 0x20), NOW + 10.0))
     assert sessions.why_gone(NODE) == f"{DELETED}: 1 more of its session stands"
-    assert sessions.why_gone(replace(NODE, owner=0x20)) == f"{DELETED}: 1 more of its session stands"
     assert sessions.why_gone(replace(NODE, ephemeral=False)) == DELETED
+
+
+def test_where_several_nodes_go_at_once_nobody_knows_yet_that_a_session_goes_on() -> None:
+    """In a storm the nodes of one session are read in several batches."""
+    for gone in (("web", 0x10, 0x20), ("web", 0x10, 0x10)):
+        sessions = Sessions()
+        finish(sessions.take(None, service(*gone), NOW))
+        finish(sessions.take(None, service("db", 0x10, 0x20), NOW))
+        finish(sessions.take(service(*gone), None, NOW + 10.0))
+        assert sessions.why_gone(NODE) == f"{DELETED}, or {ENDING}: 1 more of it stands"
+        finish(sessions.take(service("db", 0x10, 0x20), service("db", 0x30), NOW + 10.5))
+        assert sessions.why_gone(NODE) == f"{ENDED}: all {gone.count(0x10) + 1} nodes of it went at once"
+
+
+def test_what_others_lose_all_the_time_makes_no_one_moment_of_two() -> None:
+    sessions = Sessions()
+    for name in ("web", "db"):
+        finish(sessions.take(None, service(name, 0x10), NOW))
+    finish(sessions.take(service("web", 0x10), None, NOW + 10.0))
+    for n in range(20):
+        finish(sessions.take(service("cache", 0x100 + n), None, NOW + 10.5 + n / 2))
+    finish(sessions.take(service("db", 0x10), None, NOW + 20.5))
+    assert sessions.why_gone(NODE) == f"{ENDED}, or {DELETED}"

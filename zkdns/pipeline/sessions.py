@@ -2,15 +2,16 @@
 
 Rules: pure; time comes in as an argument. A registry tells that a node is gone, and not why. That others of
 its session still stand, or that all of them went at once, says as much as can be known; where a session held
-one node, both reasons are named.
+one node, both reasons are named. So they are where several nodes go in one moment and others of the session
+stand: where it ended, these are not read yet.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from zkdns.identity import moved
 from zkdns.model import Instance, Service
@@ -21,7 +22,18 @@ SESSION_END_SECONDS: Final = 1.0
 in a few replies."""
 
 ENDED: Final = "its session ended"
+ENDING: Final = "its session is ending"
 DELETED: Final = "its node was deleted"
+
+
+class Lost(NamedTuple):
+    """How many nodes of a session went, and when the last of them did."""
+
+    nodes: int
+    at: float
+
+
+NONE: Final = Lost(0, float("-inf"))
 
 
 class Sessions:
@@ -29,9 +41,8 @@ class Sessions:
 
     def __init__(self) -> None:
         self._nodes: Counter[int] = Counter()
-        self._lost: Counter[int] = Counter()
-        """By session, the nodes that went in the last moment."""
-        self._lost_at = float("-inf")
+        self._lost: OrderedDict[int, Lost] = OrderedDict()
+        """By session, the nodes that went in the last moment, in the order of their times."""
 
     def take(self, old: Service | None, new: Service | None, now: float) -> Steps[None]:
         """A service is registered so from now on. Views of another service tell nothing more."""
@@ -47,31 +58,42 @@ class Sessions:
         if before and after:
             for path, _ in before.items() & after.items():  # another word of the same node
                 del before[path], after[path]
-        if now - self._lost_at > SESSION_END_SECONDS:
-            self._lost.clear()
         self._nodes.update(after.values())
         if before:
-            self._lost_at = now
-            yield from walk([*Counter(before.values()).items()], self._count_lost)
+            self._forget_lost(now)
+            yield from walk([*Counter(before.values()).items()], partial(self._count_lost, now))
 
-    def _count_lost(self, some: Sequence[tuple[int, int]]) -> None:
+    def _forget_lost(self, now: float) -> None:
+        while self._lost:
+            owner, lost = self._lost.popitem(last=False)
+            if now - lost.at <= SESSION_END_SECONDS:
+                self._lost[owner] = lost
+                self._lost.move_to_end(owner, last=False)
+                break
+
+    def _count_lost(self, now: float, some: Sequence[tuple[int, int]]) -> None:
         for owner, lost in some:
-            self._lost[owner] += lost
+            known = self._lost.pop(owner, NONE)
+            self._lost[owner] = Lost(known.nodes + lost, now)
             self._nodes[owner] -= lost
             if not self._nodes[owner]:
                 del self._nodes[owner]
 
     def shift(self, by: float) -> None:
         """The clock was set."""
-        self._lost_at += by
+        self._lost = OrderedDict((owner, Lost(n, at + by)) for owner, (n, at) in self._lost.items())
 
     def why_gone(self, instance: Instance) -> str:
         """What is known of an instance's end."""
         if not instance.ephemeral:
             return DELETED if instance.zxid else f"removed from {file_of(instance.path)}"
+        lost = self._lost.get(instance.owner, NONE).nodes
         if left := self._nodes[instance.owner]:
-            return f"{DELETED}: {left} more of its session {'stands' if left == 1 else 'stand'}"
-        if (lost := self._lost[instance.owner]) > 1:
+            stand = "stands" if left == 1 else "stand"
+            if lost == len(self._lost) == 1:
+                return f"{DELETED}: {left} more of its session {stand}"
+            return f"{DELETED}, or {ENDING}: {left} more of it {stand}"
+        if lost > 1:
             return f"{ENDED}: all {lost} nodes of it went at once"
         return f"{ENDED}, or {DELETED}"
 
