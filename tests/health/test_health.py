@@ -491,6 +491,19 @@ async def test_a_suspect_whose_check_fails_is_let_go_and_a_well_one_is_kept() ->
     await world.health.stop()
 
 
+@pytest.mark.parametrize("ids", ["", "a"])
+def test_a_suspect_of_whom_others_say_that_it_fails_is_let_go_as_it_is_first_checked(ids: str) -> None:
+    health = Health("r1")
+    failing = CheckState(False, "refused")
+    health.replicas({"r1": NOW, "r2": NOW})
+    health.ballots({"r2": consensus.write_ballot({"/services/web/b": failing, "/services/web/c": failing})})
+    health.work(NOW)
+    before = services_of("abc", hold=60)
+    health.judge(before, NOW)
+    judged, _ = health.judge(services_of(ids, check=ONCE, hold=60), NOW, before)
+    assert [i.id for i in judged.instances] == ["a"]
+
+
 async def test_a_drained_suspect_is_let_go_and_undrain_does_not_bring_it_back() -> None:
     world = World()
     world.take(services_of("abc", hold=60))

@@ -282,8 +282,6 @@ class World(Machine):
             after = laws.states(replica)
             moved = [path for path, state in before.items() if state is not after.get(path)]
             wrong = [path for path in moved if State.DRAINED not in (before[path], after.get(path))]
-            # Who is kept though it went, and fails, is let go when its service is judged next, as it is now.
-            wrong = [path for path in wrong if (before[path], after.get(path)) != (State.FAILING, None)]
             assert not wrong, f"{replica.id}: {wrong} moved with the clock"
 
     # --- steps: what ensembles do -------------------------------------------------------------------

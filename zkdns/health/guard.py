@@ -117,6 +117,13 @@ def retain(
     return losses if after == losses else after
 
 
+def any_released(losses: Losses, released: Callable[[Instance], bool]) -> Steps[bool]:
+    """Whether one that is kept is to be let go."""
+    those: list[Kept] = []
+    yield from walk(losses.kept, lambda some: those.extend([k for k in some if released(k.instance)]))
+    return bool(those)
+
+
 class _Suspects:
     """Who is kept, by path: for the reason that comes first, as long as that holds. `here`: the paths of
     those that are registered."""

@@ -204,11 +204,13 @@ class Health:
         def released(instance: Instance) -> bool:
             return self._fails(instance.path) or is_drained(overrides.get(instance.id), now)
 
-        before = self._registered.get(name)
-        losses = yield from guard.retain(
-            self._losses.get(name, NO_LOSSES), before, service, now, released, grace
-        )
-        problem = yield from self._update_targets(service, losses, now)
+        before, losses = self._registered.get(name), self._losses.get(name, NO_LOSSES)
+        while True:
+            losses = yield from guard.retain(losses, before, service, now, released, grace)
+            problem = yield from self._update_targets(service, losses, now)
+            if not (yield from guard.any_released(losses, released)):
+                break
+            before = service  # the votes on those who are kept are counted now, and one is to be let go
         if problem is None:
             self.problems.pop(name, None)
         else:
@@ -221,9 +223,7 @@ class Health:
             self._losses.pop(name, None)
         return (yield from judge.steps(service, view, now, previous))
 
-    def trial(
-        self, service: Service, now: float, overrides: Mapping[str, Override] | None = None
-    ) -> Service:  # fmt: skip
+    def trial(self, service: Service, now: float, overrides: Mapping[str, Override] | None = None) -> Service:
         """The service as it would be judged; nothing is noted. `overrides`: what would be ordered for it,
         where it is not there yet."""
         if overrides is None:
