@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
 from weakref import ref
 
 import pytest
@@ -85,3 +89,29 @@ def test_what_a_registry_brings_is_left_at_once_and_never_looked_through() -> No
     assert gc.get_freeze_count() > frozen + len(brought) - collector.YOUNG
     collector.tend(2 * collector.LOOKS_BACK)
     assert gc.get_stats()[2]["collections"] == before + 1, "little is left that is old"
+
+
+def test_a_tuple_that_a_thread_makes_meanwhile_has_no_other_holder() -> None:
+    is_begun, may_end = threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        is_begun.set()
+        may_end.wait(10)
+        yield 2
+
+    def let_it_end(frame: FrameType, event: str, what: object) -> None:
+        if event == "c_return" and what is gc.get_objects:  # what it gave is still held here
+            may_end.set()
+            making.result(10)
+
+    with ThreadPoolExecutor(1) as threads:
+        making = threads.submit(lambda: tuple(items()))
+        is_begun.wait(10)
+        sys.setprofile(let_it_end)
+        try:
+            collector.tend(1)
+        finally:
+            sys.setprofile(None)
+            may_end.set()
+        assert making.result(10) == (1, 2)

@@ -47,7 +47,15 @@ def look() -> None:
 def tend(second: int) -> None:
     """What is to be done in each second. `second`: how many there were."""
     look()
-    if len(gc.get_objects(generation=2)) > FEW:
+    if _count_old() > FEW:
         leave()
     elif not second % LOOKS_BACK:
         gc.collect()
+
+
+def _count_old() -> int:
+    """How many old objects there are. Between the list of them and its end no line of Python is run, at
+    which a thread could have its turn: where a tuple that it makes is held by others, Python gives it a
+    SystemError."""
+    (count,) = map(len, map(gc.get_objects, (2,)))
+    return count
