@@ -12,7 +12,7 @@ from support.stepping import World, break_at, settings_of
 from support.steps import steps
 from zkdns.answers.route_resolver import Resolver
 from zkdns.answers.routes import MAX_DEPTH
-from zkdns.model import Begin, Session, Whole
+from zkdns.model import Begin, Children, Session, Whole
 from zkdns.pipeline import affected, compiler, routes
 from zkdns.pipeline.inputs import Followed
 
@@ -93,6 +93,30 @@ def test_a_route_to_many_instances_is_followed_in_a_thread_and_given_though_it_c
         a for i in world.pipeline.services["big"].instances for a in i.addresses
     }
     assert "10.0.7.210" in {a for i in route.name.group for a in i.addresses}
+
+
+def test_a_route_is_followed_in_a_thread_as_all_stood_when_that_began() -> None:
+    world = World(threads=True)
+    world.register("Big", **{f"i{n}": an_instance(n) for n in range(compiler.LARGE + 1)})
+    world.register("web")
+    world.hear("/services", world.data("/services/web", '{"to": [{"Big": 1, "tag.big": 1}]}'))
+    works = []
+    for _ in range(3):
+        for compilation in world.ready().compile:
+            if compilation.name == "web":
+                works.append(compilation.work)
+            else:
+                world.pipeline.step(compilation.work(), world.now)
+    world.hear("/services", Children("/services", ("web",), next(world.zxid)))
+    world.ready()
+    for work in works:
+        happened = work()
+        assert isinstance(happened, Followed)
+        assert happened.error is None
+        assert happened.routed is not None
+        assert len(happened.routed.name.group) == compiler.LARGE + 1
+        assert happened.routed.problems == ()
+    assert works
 
 
 def test_a_route_that_can_not_be_followed_in_a_thread_costs_its_service(

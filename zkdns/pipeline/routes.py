@@ -176,7 +176,7 @@ class RouteBook:
 
     def follow_aside(self, name: str) -> Callable[[], Routed]:
         """The following of its route, to be done in a thread: of all as it stands now."""
-        resolver = Resolver(dict(self._services), dict(self.in_force), self.views.find)
+        resolver = Resolver(dict(self._services), dict(self.in_force), self.views.finder())
         return lambda: resolver.follow(name)
 
     def beyond(self, name: str, routed: Routed | None = None) -> Beyond:

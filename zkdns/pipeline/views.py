@@ -8,7 +8,7 @@ cost is that of what changed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TypeAlias
 from zlib import crc32
@@ -60,6 +60,11 @@ class Views:
         if text in self._merged:
             return text
         return self._by_label.get(text)
+
+    def finder(self) -> Callable[[str], str | None]:
+        """`find` as of now, for a thread: here services come and go meanwhile."""
+        merged, by_label = self._merged, dict(self._by_label)
+        return lambda text: text if text in merged else by_label.get(text)
 
     @property
     def are_there(self) -> bool:
