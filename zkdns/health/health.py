@@ -208,7 +208,7 @@ class Health:
         while True:
             losses = yield from guard.retain(losses, before, service, now, released, grace)
             problem = yield from self._update_targets(service, losses, now)
-            if not (yield from guard.any_released(losses, released)):
+            if not losses.kept or not (yield from guard.any_released(losses, released)):
                 break
             before = service  # the votes on those who are kept are counted now, and one is to be let go
         if problem is None:
