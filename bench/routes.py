@@ -48,10 +48,10 @@ class Ensemble:
         self.users = {name: [r for r, of in self.targets.items() if name in of] for name in wanted}
         self.most_used = max(wanted, key=lambda name: len(self.users[name]))
         self.alone, self.other = plain[-1], plain[-2]
-        self._tell(ROOT, Begin(), *self._everything(plain), Whole(), Session(True, self.now))
+        self._tell(ROOT, Begin(), *self._everything(plain), Whole(), Session(True))
         for root in self.pipeline.registries["r1"].reducers:
             if root != ROOT:
-                self._tell(root, Begin(), Whole(), Session(True, self.now))
+                self._tell(root, Begin(), Whole(), Session(True))
 
     def _everything(self, plain: list[str]) -> Iterable[Event]:
         yield Children(ROOT, (*plain, *self.targets), self.zxid)

@@ -114,10 +114,9 @@ class Whole(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True):
-    """Whether the registry is within reach, and since when (seconds since the epoch)."""
+    """Whether the registry is within reach from now on."""
 
     connected: bool
-    at: float
 
 
 Event: TypeAlias = Children | Data | Unreadable | Begin | Whole | Session

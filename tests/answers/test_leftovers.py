@@ -30,7 +30,7 @@ class Large:
         self.table = Table()
         ids = [f"i{n:05}" for n in range(number)]
         for name in world.pipeline.registries:
-            world.hear("/services", Begin(), Whole(), Session(True, world.now), registry=name)
+            world.hear("/services", Begin(), Whole(), Session(True), registry=name)
             for event in (
                 Children("/services", ("web",), next(world.zxid)),
                 Children("/services/web", tuple(ids), next(world.zxid)),

@@ -64,7 +64,7 @@ def live(world: Clocked) -> None:
     world.register("held", i0=held["i0"])
     world.run(6)
     for root in ROOTS:
-        world.hear(root, Session(False, world.now))
+        world.hear(root, Session(False))
     world.run(4)
     for root in ROOTS:
         world.hear(root, Begin())
@@ -72,7 +72,7 @@ def live(world: Clocked) -> None:
     world.hear("/services", *(Children(path, names, 9) for path, names in lists))
     world.hear("/services", world.data("/services/web/b", an_address(9)))
     for root in ROOTS:
-        world.hear(root, Whole(), Session(True, world.now))
+        world.hear(root, Whole(), Session(True))
     world.run(8)
 
 
@@ -97,10 +97,10 @@ def doubting() -> World:
     world = World()
     world.rest()
     for root in ROOTS:
-        world.hear(root, Session(False, world.now))
+        world.hear(root, Session(False))
     world.rest()
     for root in ROOTS:
-        world.hear(root, Begin(), Whole(), Session(True, world.now))
+        world.hear(root, Begin(), Whole(), Session(True))
     world.rest()
     return world
 
@@ -133,7 +133,7 @@ def settling(address: str = "db.example.com") -> World:
     world.register("web", a=json.dumps({"address": address, "port": 80}))
     world.hear("/services", Data("/services/web", CHECK.encode(), Stat(2, 2, NOW, True)))
     for root in ROOTS:
-        world.hear(root, Whole(), Session(True, NOW))
+        world.hear(root, Whole(), Session(True))
     world.rest()
     return world
 

@@ -36,7 +36,7 @@ class Large:
         self.world = world = World(settings_of(*registries, **others), replica=None)
         self.registries = tuple(world.pipeline.registries)
         for name in self.registries[1:]:
-            world.hear("/services", Begin(), Whole(), Session(True, world.now), registry=name)
+            world.hear("/services", Begin(), Whole(), Session(True), registry=name)
         self.ids = [f"i.{n:05}" for n in range(number)]
         self.one = one
         for name in self.registries:

@@ -91,7 +91,7 @@ def test_what_changes_costs_the_same_among_few_host_names_and_among_many(
 def with_overrides(number: int) -> World:
     """Each service has one instance drained, and every service a view."""
     world = World(settings_of("zk://h/services", "zk://g/services", failover=("r2",)))
-    world.hear("/services", Begin(), Whole(), Session(True, world.now), registry="r2")
+    world.hear("/services", Begin(), Whole(), Session(True), registry="r2")
     world.settle()
     names = ("web", *(f"s{n:04}" for n in range(number)))
     register(world, {name: an_address(n) for n, name in enumerate(names)})

@@ -14,7 +14,7 @@ import pytest
 
 from support.breaking import Breaker, Planted
 from support.examples import some
-from support.stepping import NOW, World, settings_of
+from support.stepping import World, settings_of
 from zkdns.model import Begin, Children, Event, Session, Verdict, Whole
 from zkdns.pipeline.inputs import HostResolved, Probed
 from zkdns.roots import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
@@ -84,7 +84,7 @@ def an_instance(address: str, **others: object) -> str:
 
 def a_world() -> Watched:
     world = Watched(settings_of("zk://h/services", "zk://other/services", failover=("r2",)))
-    world.hear("/services", Begin(), Whole(), Session(True, NOW), registry="r2")
+    world.hear("/services", Begin(), Whole(), Session(True), registry="r2")
     world.settle()
     return world
 

@@ -141,7 +141,7 @@ def test_what_was_remembered_is_answered_until_what_is_read_in_its_place_is_made
     names = {*registered.names}
     for root in ROOTS:
         events = events_of(world, number - 1) if root == "/services" else ()
-        world.hear(root, Begin(), *events, Whole(), Session(True, NOW))
+        world.hear(root, Begin(), *events, Whole(), Session(True))
     more = True
     while more:
         more = world.ready(budget=3.0).more
@@ -184,7 +184,7 @@ def test_those_that_are_made_already_are_handed_on_so_many_at_a_time(monkeypatch
     """As after an outage: what was read anew is made while it is read."""
     world = a_settled_world()
     watched = Watched(world, monkeypatch)
-    world.hear("/services", Begin(), *events_of(world, MANY), Whole(), Session(True, NOW))
+    world.hear("/services", Begin(), *events_of(world, MANY), Whole(), Session(True))
     turns = list(watched.turns(budget=0.0))
     assert sum(turns) == MANY
     assert max(turns) == AT_A_TIME
@@ -383,7 +383,7 @@ def test_a_start_is_not_over_within_a_reading(monkeypatch: pytest.MonkeyPatch) -
     Watched(world, monkeypatch)
     for root in ROOTS:
         events = events_of(world, MANY) if root == "/services" else ()
-        world.hear(root, Begin(), *events, Whole(), Session(True, NOW))
+        world.hear(root, Begin(), *events, Whole(), Session(True))
     while world.pipeline.stage is not Stage.READY:
         world.ready(budget=3.0)
         if world.pipeline.stage is Stage.SETTLING:

@@ -14,7 +14,7 @@ from support.examples import examples
 from support.stepping import NOW, ROOTS, World, an_address
 from zkdns.model import Begin, Children, Event, Session, Whole
 from zkdns.pipeline.hearing import MAX_UNTAKEN
-from zkdns.pipeline.inputs import Heard
+from zkdns.pipeline.inputs import ClockSet, Heard
 from zkdns.pipeline.registry import Registry
 from zkdns.pipeline.start import Stage
 
@@ -91,7 +91,7 @@ def test_a_reading_is_whole_when_all_of_it_is_taken(monkeypatch: pytest.MonkeyPa
     Taken(world, monkeypatch)
     for root in ROOTS:
         events = a_batch(world) if root == "/services" else ()
-        world.hear(root, Begin(), *events, Whole(), Session(True, NOW))
+        world.hear(root, Begin(), *events, Whole(), Session(True))
     while world.pipeline.stage is Stage.LOADING:
         assert not world.pipeline.registries["r1"].is_whole or world.pipeline._hearing.has_work
         world.ready(budget=3.0)
@@ -145,11 +145,27 @@ def test_an_outage_is_told_after_what_was_told_before_it(monkeypatch: pytest.Mon
     world.settle()
     Taken(world, monkeypatch)
     world.hear("/services", *a_batch(world))
-    world.hear("/services", Session(False, NOW))
+    world.hear("/services", Session(False))
     while world.pipeline._hearing.has_work:
         assert world.pipeline.registries["r1"].stale_since is None
         world.ready(budget=3.0)
     assert world.pipeline.registries["r1"].stale_since == NOW
+
+
+@pytest.mark.parametrize("by", [3 * 3600.0, -3 * 3600.0])
+def test_an_outage_that_waits_while_somebody_sets_the_clock_is_as_old_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, by: float
+) -> None:
+    world = World()
+    world.settle()
+    Taken(world, monkeypatch)
+    world.hear("/services", *a_batch(world))
+    world.hear("/services", Session(False))
+    world.now += by
+    world.pipeline.step(ClockSet(by), world.now)
+    while world.pipeline._hearing.has_work:
+        world.ready(budget=3.0)
+    assert world.pipeline.registries["r1"].stale_since == world.now
 
 
 @settings(max_examples=examples(40), deadline=None)

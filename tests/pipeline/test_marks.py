@@ -94,7 +94,7 @@ def outage(world: World) -> None:
     """Beginning to end; nothing that was read again is another than before."""
     for within in (False, True):
         for root in ROOTS:
-            world.hear(root, Session(within, world.now))
+            world.hear(root, Session(within))
         rest(world)
 
 
@@ -108,7 +108,7 @@ def say_alive(world: World, *replicas: str) -> None:
 def test_what_is_probed_here_counts_alone_while_zookeeper_is_away() -> None:
     world = voted_out()
     for root in ROOTS:
-        world.hear(root, Session(False, world.now))
+        world.hear(root, Session(False))
     rest(world)
     assert world.states() == {"a": "healthy"}, "what the others saw is as old as the outage"
 
@@ -136,13 +136,13 @@ def test_who_comes_up_in_an_outage_says_once_more_that_it_is_there() -> None:
     """It may be one of long ago, in an ensemble that was set back."""
     world = checked("z2")
     for root in ROOTS:
-        world.hear(root, Session(False, world.now))
+        world.hear(root, Session(False))
     rest(world)
     world.hear(SERVERS, Children(SERVERS, ("z1", "z2", "z3"), next(world.zxid)))
     say_alive(world, "z2", "z3")
     vote(world, "z2", "z3")
     for root in ROOTS:
-        world.hear(root, Session(True, world.now))
+        world.hear(root, Session(True))
     rest(world)
     assert world.states() == {"a": "healthy"}, "z2 alone has been heard of"
     say_alive(world, "z3")
@@ -152,14 +152,14 @@ def test_who_comes_up_in_an_outage_says_once_more_that_it_is_there() -> None:
 def test_a_replica_is_not_believed_before_its_ballot_is_read_again() -> None:
     world = voted_out()
     for root in ROOTS:
-        world.hear(root, Session(False, world.now))
+        world.hear(root, Session(False))
     rest(world)
-    world.hear(SERVERS, Session(True, world.now))
+    world.hear(SERVERS, Session(True))
     say_alive(world, "z2", "z3")
     assert world.states() == {"a": "healthy"}
     for id in ("z2", "z3"):
         world.hear(HEALTH, world.data(f"{HEALTH}/{id}", write_ballot({"/services/web/a": GOOD}).decode()))
-    world.hear(HEALTH, Session(True, world.now))
+    world.hear(HEALTH, Session(True))
     more = True
     while more:
         more = world.ready(0.0).more
@@ -289,8 +289,8 @@ def test_a_ballot_moves_the_serial_of_the_ensemble_that_it_stands_in() -> None:
 def test_a_change_in_either_of_two_ensembles_moves_the_serial() -> None:
     world = World(settings_of("zk://h/services", "zk://i/services"), is_read=False)
     for root in ROOTS:
-        world.hear(root, Begin(), Whole(), Session(True, NOW))
-    world.hear("/services", Begin(), Whole(), Session(True, NOW), registry="r2")
+        world.hear(root, Begin(), Whole(), Session(True))
+    world.hear("/services", Begin(), Whole(), Session(True), registry="r2")
     for registry, zxid in (
         ("r1", 0x900000001),
         ("r2", 0x100000001),
@@ -319,7 +319,7 @@ def test_a_registry_that_goes_and_comes_back_is_told_once_each() -> None:
     told = []
     for connected in (False, True):
         for root in ROOTS:
-            world.hear(root, *([Begin(), Whole()] if connected else []), Session(connected, world.now))
+            world.hear(root, *([Begin(), Whole()] if connected else []), Session(connected))
         for _ in range(3):
             world.rest()
             told += [c.now for c in world.readies[-1].changes if c.what == "registry"]
@@ -331,7 +331,7 @@ def test_when_answers_become_too_old_is_a_moment_to_look_at() -> None:
     world = World(settings_of(stale_max=60.0), replica=None)
     world.publish("web", a=an_address(1))
     for root in ROOTS:
-        world.hear(root, Session(False, NOW))
+        world.hear(root, Session(False))
     wake = world.ready().wake
     assert wake is not None
     assert NOW + 60 < wake < NOW + 60.01
@@ -357,9 +357,9 @@ def test_it_is_none_of_the_replicas_before_it_answers_and_nothing_is_published_u
     assert first.delta, "the zones stand from the first moment"
     assert first.write == {}
     for root in ROOTS[1:]:
-        world.hear(root, Begin(), Whole(), Session(True, NOW))
+        world.hear(root, Begin(), Whole(), Session(True))
     events = [Begin(), *world.told("web", a=an_address(1)), world.data("/services/web", CHECK)]
-    world.hear("/services", *events, Whole(), Session(True, NOW))
+    world.hear("/services", *events, Whole(), Session(True))
     for _ in range(2):
         ready = world.ready()
         assert world.pipeline.stage is Stage.SETTLING

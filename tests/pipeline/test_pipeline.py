@@ -272,10 +272,10 @@ def checked(n: int, **options: object) -> World:
     """A start with so many checked instances."""
     world = World(is_read=False, **options)
     for root in OWN:
-        world.hear(root, Begin(), Whole(), Session(True, NOW))
+        world.hear(root, Begin(), Whole(), Session(True))
     instances = {f"i{k}": an_address(k) for k in range(n)}
     events = [Begin(), *world.told("web", **instances), world.data("/services/web", CHECK)]
-    world.hear("/services", *events, Whole(), Session(True, NOW))
+    world.hear("/services", *events, Whole(), Session(True))
     world.ready()
     return world
 
@@ -360,7 +360,7 @@ def test_a_verdict_on_what_is_not_probed_any_more_counts_for_nothing() -> None:
 
 def test_a_lone_registry_that_is_out_of_reach_is_waited_for_without_end() -> None:
     world = World(is_read=False)
-    world.hear("/services", Session(False, NOW))
+    world.hear("/services", Session(False))
     world.now += 3600
     world.ready()
     assert world.pipeline.stage is Stage.LOADING
@@ -391,7 +391,7 @@ def test_what_was_remembered_answers_until_the_registry_is_read_and_is_as_old_as
     world.ready()
     assert world.pipeline.staleness.failure, "stale_max counts from when it was known last"
     for root in ROOTS:
-        world.hear(root, Begin(), Whole(), Session(True, world.now))
+        world.hear(root, Begin(), Whole(), Session(True))
     world.ready()
     assert world.pipeline.registries.is_live
     assert world.states() == {"a": "suspect"}, "it may have gone with the outage"
@@ -404,7 +404,7 @@ def test_a_registry_that_is_read_in_time_is_not_answered_from_memory() -> None:
     world = World(is_read=False)
     world.pipeline.step(Remembered("r1", remembered(web="10.0.0.1")), world.now)
     for root in ROOTS:
-        world.hear(root, Begin(), Whole(), Session(True, NOW))
+        world.hear(root, Begin(), Whole(), Session(True))
     world.ready()
     assert world.pipeline.services == {}
     world.register("web", a=an_address(1))
@@ -417,7 +417,7 @@ def test_a_registry_that_is_read_in_time_is_not_answered_from_memory() -> None:
 def test_a_file_beside_an_ensemble_is_served_while_that_is_away() -> None:
     world = World(settings_of("zk://h/services", "file:x.toml"), is_read=False)
     world.pipeline.step(FileRead("r2", remembered(db="10.0.0.2")), world.now)
-    world.hear("/services", Session(False, NOW))
+    world.hear("/services", Session(False))
     world.now += 4.9
     world.ready()
     assert world.pipeline.stage is Stage.LOADING
@@ -569,9 +569,9 @@ def test_a_verdict_and_a_ballot_that_break_us_cost_themselves(monkeypatch: pytes
 def test_host_names_are_waited_for_and_a_failed_one_costs_its_instance() -> None:
     world = World(is_read=False)
     for root in OWN:
-        world.hear(root, Begin(), Whole(), Session(True, NOW))
+        world.hear(root, Begin(), Whole(), Session(True))
     host = json.dumps({"address": "db.example.com", "port": 1})
-    world.hear("/services", Begin(), *world.told("web", a=host, b=an_address(1)), Whole(), Session(True, NOW))
+    world.hear("/services", Begin(), *world.told("web", a=host, b=an_address(1)), Whole(), Session(True))
     assert set(world.ready().resolve) == {"db.example.com"}
     assert world.pipeline.stage is Stage.SETTLING
     world.pipeline.step(HostResolved("db.example.com", (), "no such name"), world.now)
@@ -587,9 +587,9 @@ def test_host_names_are_waited_for_and_a_failed_one_costs_its_instance() -> None
 def test_a_host_name_that_nobody_answers_is_waited_for_three_seconds() -> None:
     world = World(is_read=False)
     for root in OWN:
-        world.hear(root, Begin(), Whole(), Session(True, NOW))
+        world.hear(root, Begin(), Whole(), Session(True))
     host = json.dumps({"address": "db.example.com"})
-    world.hear("/services", Begin(), *world.told("web", a=host), Whole(), Session(True, NOW))
+    world.hear("/services", Begin(), *world.told("web", a=host), Whole(), Session(True))
     assert world.ready().wake == NOW + 3
     world.now += 3
     world.ready()

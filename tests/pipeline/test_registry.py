@@ -22,7 +22,7 @@ from zkdns.steps import finish
 
 NOW = 1_700_000_000.0
 GRACE = 15.0
-BACK = (Begin(), Whole(), Session(True, NOW))
+BACK = (Begin(), Whole(), Session(True))
 """What is told of a root that was read: that it is within reach comes last."""
 
 
@@ -37,7 +37,7 @@ def hear(registry: Registry, root: str, *events: Event, at: float = NOW) -> None
 
 def lose(registry: Registry, at: float) -> None:
     for root in registry.reducers:
-        hear(registry, root, Session(False, at), at=at)
+        hear(registry, root, Session(False), at=at)
 
 
 def test_it_is_whole_when_each_of_its_roots_was_read_and_not_before() -> None:
@@ -59,6 +59,24 @@ def test_a_start_waits_longer_where_nothing_is_remembered_and_counts_from_the_la
     for root in registry.reducers:
         hear(registry, root, *BACK, at=NOW + 4)
     assert registry.settles_at(NOW + 9) == NOW + 9
+
+
+def test_the_age_is_told_from_the_loss_until_a_new_reading_is_whole() -> None:
+    registry = open_registry()
+    told = (
+        ((Session(False),), None, False),
+        (BACK, None, True),
+        ((Session(False),), 2, True),
+        ((Session(False),), 2, True),
+        ((Session(True), Begin()), 2, True),
+        ((Session(False),), 2, True),
+        (BACK, None, True),
+        ((Session(False),), 7, True),
+    )
+    for at, (events, since, is_whole) in enumerate(told):
+        hear(registry, "/services", *events, at=NOW + at)
+        assert registry.is_whole is is_whole
+        assert registry.stale_since == (None if since is None else NOW + since)
 
 
 def test_after_an_outage_each_root_has_its_grace_from_when_it_was_read() -> None:
@@ -92,7 +110,7 @@ def test_what_was_remembered_and_is_gone_when_it_is_read_has_its_grace() -> None
     registry = open_registry()
     registry.remember(Catalog({}))
     registry.recall()
-    hear(registry, "/services", Session(True, NOW), Begin(), Whole(), at=NOW + 30)
+    hear(registry, "/services", Session(True), Begin(), Whole(), at=NOW + 30)
     assert registry.graced_until == NOW + 30 + GRACE
     hear(registry, "/services", Begin(), Whole(), at=NOW + 3600)
     assert registry.graced_until == NOW + 30 + GRACE
@@ -106,7 +124,7 @@ def two(first: float | None, second: float | None) -> Registries:
         for root in registry.reducers:
             hear(registry, root, *BACK)
             if away is not None:
-                hear(registry, root, Session(False, away))
+                hear(registry, root, Session(False), at=away)
     return registries
 
 
@@ -137,7 +155,7 @@ def test_a_service_that_did_not_change_is_the_same_object_as_before_with_its_mar
     for name in ("db", "web"):
         hear(registry, "/services", Children(f"/services/{name}", ("a",), 2))
         hear(registry, "/services", Data(f"/services/{name}/a", b'{"address": "10.0.0.1"}', stat))
-    hear(registry, "/services", Whole(), Session(True, NOW))
+    hear(registry, "/services", Whole(), Session(True))
     before = services_of(registry)
     assert [i.registry for i in before["web"].instances] == ["dc1"]
     assert "dc1" in before["web"].instances[0].registration.tags
@@ -156,7 +174,7 @@ def test_an_instance_that_did_not_change_is_the_same_object_as_before_with_its_m
     hear(registry, "/services", Children("/services/web", ("a", "b", "c"), 2))
     for id, data in (("a", b'{"address": "10.0.0.1"}'), ("b", b'{"address": "10.0.0.2"}'), ("c", b"")):
         hear(registry, "/services", Data(f"/services/web/{id}", data, Stat(2, 2, NOW, True)))
-    hear(registry, "/services", Whole(), Session(True, NOW))
+    hear(registry, "/services", Whole(), Session(True))
     before = services_of(registry)["web"].instances
     hear(registry, "/services", Data("/services/web/a", b'{"address": "10.0.0.3"}', Stat(2, 3, NOW, True)))
     after = services_of(registry)["web"].instances

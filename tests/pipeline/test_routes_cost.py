@@ -166,7 +166,7 @@ def a_web(number: int, *registries: str) -> World:
     """Each of so many services is a route to WIDE others, and they to others."""
     world = World(settings_of(*registries)) if registries else World()
     if len(registries) > 1:
-        world.hear("/services", Begin(), Whole(), Session(True, world.now), registry="r2")
+        world.hear("/services", Begin(), Whole(), Session(True), registry="r2")
     world.settle()
     for n in range(number):
         to = {f"w{(n * 7 + at) % number:03}": 1 for at in range(1, WIDE + 1)}

@@ -25,7 +25,7 @@ def a_start(**services: int) -> World:
             for n, id in enumerate(ids)
         ]
     for root in ROOTS:
-        world.hear(root, Begin(), *(events if root == "/services" else ()), Whole(), Session(True, world.now))
+        world.hear(root, Begin(), *(events if root == "/services" else ()), Whole(), Session(True))
     return world
 
 

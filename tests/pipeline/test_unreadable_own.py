@@ -22,7 +22,7 @@ def test_a_root_that_may_not_be_read_is_a_problem_until_it_may(root: str) -> Non
     world = World(is_read=False)
     for each in ROOTS:
         refused = [Unreadable(each, WHY)] if each == root else []
-        world.hear(each, Begin(), *refused, Whole(), Session(True, 1.0))
+        world.hear(each, Begin(), *refused, Whole(), Session(True))
     assert told(world) == [(root, f"it can't be read: {WHY}")]
     world.hear(root, world.data(root, ""), Children(root, (), 7))
     assert told(world) == []

@@ -65,9 +65,7 @@ class World:
         self.refused: set[str] = set()
         self.lists: list[str] = []
         self.scopes = [three_deep(root) for root in roots or (ROOT,)]
-        self.reads = Reads(
-            self.scopes, wall=lambda: 7.0, chance=lambda: 0.5, warn=self.warned.append, **options
-        )
+        self.reads = Reads(self.scopes, chance=lambda: 0.5, warn=self.warned.append, **options)
         self.views = {scope.root: Reading() for scope in self.scopes}
         self.next: dict[str, Reading] = {}
 
@@ -250,7 +248,7 @@ def test_replies_of_a_connection_that_is_gone_count_for_nothing() -> None:
     stale = world.answer(late)
     world.reads.lost(world.now)
     world.poll()
-    assert world.told[-1][1] == Session(False, 7.0)
+    assert world.told[-1][1] == Session(False)
     world.put(f"{ROOT}/web/a", tell=False)
     world.reads.connected(world.now)
     world.reads.take(late.id, stale, world.now)

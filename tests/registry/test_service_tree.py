@@ -19,7 +19,6 @@ from zkdns.model import (
     Children,
     Data,
     Event,
-    Session,
     Stat,
     State,
     Unreadable,
@@ -458,21 +457,6 @@ def test_a_missing_root_is_an_empty_catalog() -> None:
     catalog = folded([Begin(), Children("/services", (), 0), Whole()], tree)
     assert catalog.services == {}
     assert catalog.complete
-
-
-def test_the_age_is_told_from_the_loss_until_a_new_reading_is_whole() -> None:
-    ensemble = Ensemble()
-    ensemble.create("web")
-    tree = open_root("/services")
-    assert not folded([Session(False, 5.0)], tree).complete
-    assert folded([*ensemble.reading(), Session(True, 6.0)], tree).stale_since is None
-    assert folded([Session(False, 7.0)], tree).stale_since == 7.0
-    assert folded([Session(False, 8.0)], tree).stale_since == 7.0
-    assert folded([Session(True, 9.0), Begin()], tree).stale_since == 7.0
-    assert folded([Session(False, 10.0)], tree).stale_since == 7.0
-    fresh = folded([*ensemble.reading(), Session(True, 11.0)], tree)
-    assert fresh.stale_since is None
-    assert folded([Session(False, 12.0)], tree).stale_since == 12.0
 
 
 def test_the_slash_as_root_leaves_zookeepers_own_nodes_alone() -> None:

@@ -33,13 +33,13 @@ def read(pipeline: Pipeline, registry: str = "r1", *services: str) -> None:
     zxid = 0x100000001
     roots = [r for r in pipeline.registries[registry].reducers if r != "/services"]
     for root in roots:
-        pipeline.step(Heard(registry, root, (Begin(), Whole(), Session(True, NOW))), NOW)
+        pipeline.step(Heard(registry, root, (Begin(), Whole(), Session(True))), NOW)
     events = [Begin(), Children("/services", services, zxid)]
     for name in services:
         events.append(Children(f"/services/{name}", ("a",), zxid))
         stat = Stat(zxid, zxid, NOW, True)
         events.append(Data(f"/services/{name}/a", b'{"address": "10.0.0.1"}', stat))
-    pipeline.step(Heard(registry, "/services", (*events, Whole(), Session(True, NOW))), NOW)
+    pipeline.step(Heard(registry, "/services", (*events, Whole(), Session(True))), NOW)
     pipeline.ready(NOW)
 
 
@@ -100,7 +100,7 @@ async def test_what_is_remembered_is_as_old_as_its_file(tmp_path: Path) -> None:
 async def test_what_was_out_of_reach_when_it_was_kept_is_as_old_as_that(tmp_path: Path) -> None:
     before = a_pipeline(*ONE)
     read(before, "r1", "web")
-    before.step(Heard("r1", "/services", (Session(False, NOW + 50),)), NOW + 50)
+    before.step(Heard("r1", "/services", (Session(False),)), NOW + 50)
     before.ready(NOW + 50)
     await StateDirectory(str(tmp_path), before).stop()
     (remembered,) = await StateDirectory(str(tmp_path), a_pipeline(*ONE)).load()

@@ -6,7 +6,7 @@ that a part named as its `wake`, is all that makes it move, so that a wake that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -34,19 +34,15 @@ READS, KEEPS = 0, 1
 
 
 class Link:
-    """What follows one registry: a connection to its ensemble, and who has what to say on it. `ahead`:
-    by how much the clock of the wall is, where it runs."""
+    """What follows one registry: a connection to its ensemble, and who has what to say on it."""
 
-    def __init__(
-        self, ensemble: Ensemble, registry: Registry, one_shot: bool, ahead: Callable[[], float]
-    ) -> None:
+    def __init__(self, ensemble: Ensemble, registry: Registry, one_shot: bool) -> None:
         self.ensemble = ensemble
         self.registry = registry
         self.session = ensemble.session()
         self.connection: Connection | None = None
         self.reads = Reads(
             registry.scopes,
-            wall=lambda: ensemble.time + ahead(),
             chance=lambda: 0.5,
             audit=AUDIT,
             one_shot=one_shot,
@@ -183,7 +179,7 @@ class Replica:
         self.answers_queries = answers_queries
         self.pipeline = Pipeline(settings, now + ahead, replica=Myself(id), compiles=answers_queries)
         self.links = {
-            name: Link(ensembles[name], registry, one_shot, lambda: self.ahead)
+            name: Link(ensembles[name], registry, one_shot)
             for name, registry in self.pipeline.registries.items()
         }
         self.own = next(iter(self.links.values()))

@@ -205,7 +205,7 @@ class World:
             return
         self.begun.add(registry)
         for root in self.pipeline.registries[registry].reducers:
-            self.hear(registry, root, Begin(), Whole(), Session(True, self.now))
+            self.hear(registry, root, Begin(), Whole(), Session(True))
         self.drive()
 
     def publish(self) -> None:
@@ -295,24 +295,24 @@ class World:
             self.begun.add(registry)
             for root in self.pipeline.registries[registry].reducers:
                 if root != "/services":
-                    self.hear(registry, root, Begin(), Whole(), Session(True, self.now))
+                    self.hear(registry, root, Begin(), Whole(), Session(True))
         self.hear(registry, "/services", Begin())
 
     def do_whole(self, rest: str) -> None:
         registry = rest or next(iter(self.pipeline.registries))
-        self.hear(registry, "/services", Whole(), Session(True, self.now))
+        self.hear(registry, "/services", Whole(), Session(True))
 
     def do_unreached(self, rest: str) -> None:
         self.begun.add(rest)
         for root in self.pipeline.registries[rest].reducers:
-            self.hear(rest, root, Session(False, self.now))
+            self.hear(rest, root, Session(False))
 
     def do_session(self, rest: str) -> None:
         what, *registry = rest.split()
         name = registry[0] if registry else next(iter(self.pipeline.registries))
         self.settle(name)
         for root in self.pipeline.registries[name].reducers:
-            self.hear(name, root, Session({"lost": False, "back": True}[what], self.now))
+            self.hear(name, root, Session({"lost": False, "back": True}[what]))
 
     def do_clock(self, rest: str) -> None:
         self.publish()

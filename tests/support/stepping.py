@@ -60,7 +60,7 @@ class World:
         self.probes: dict[str, object] = {}
         if is_read:
             for root in ROOTS:
-                self.hear(root, Begin(), Whole(), Session(True, NOW))
+                self.hear(root, Begin(), Whole(), Session(True))
             self.ready()
 
     def hear(self, root: str, *events: Event, registry: str = "r1") -> None:

@@ -125,6 +125,8 @@ class Registry:
             yield from reducer.steps(event)
         else:
             reducer.apply(event)
+        if isinstance(event, Session) and self.tree is not None:
+            self.tree.tell_age(now)  # as it is taken: while it waited, somebody may have set the clock
         if isinstance(event, Whole):
             self.wholes.add(root)
             self._is_read = self.wholes == self.reducers.keys()

@@ -198,7 +198,7 @@ class ServiceTree:
                 self._refused[root] = why
 
     def tell_age(self, at: float | None) -> None:
-        """A connection came or went at this time, seconds since the epoch."""
+        """A connection came or went, as the roots were told: at this time, seconds since the epoch."""
         roots = self.reducers.values()
         if all(root.is_current for root in roots):
             self._stale_since = None
@@ -338,7 +338,6 @@ class Root:
         elif isinstance(event, Session):
             self.connected = event.connected
             self._behind = self._behind or not event.connected
-            self._tree.tell_age(event.at)
 
     def _begin(self, before: Reading | None) -> Reading:
         tree = self._tree

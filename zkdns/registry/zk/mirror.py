@@ -122,7 +122,6 @@ class Mirror:
         patience = max(15.0, 2 * settings.session_timeout)
         self._reads = Reads(
             self._emit,
-            wall=time.time,
             chance=random.random,
             warn=log.warning,
             audit=audit,

@@ -76,16 +76,14 @@ class _Asked(Struct, eq=False):
 
 
 class Reads:
-    """`scopes`: what is followed. `wall`: seconds since the epoch, for `Session`. `chance`: 0 to 1. `warn`:
-    told what an operator should know. `audit`: about how often, in seconds, all is read again at least.
-    `patience`: seconds after which a reply will not come. `one_shot`: don't try persistent watches at all.
-    `now` is seconds of any steady clock."""
+    """`scopes`: what is followed. `chance`: 0 to 1. `warn`: told what an operator should know. `audit`: about
+    how often, in seconds, all is read again at least. `patience`: seconds after which a reply will not come.
+    `one_shot`: don't try persistent watches at all. `now` is seconds of any steady clock."""
 
     def __init__(
         self,
         scopes: Iterable[Scope],
         *,
-        wall: Callable[[], float],
         chance: Callable[[], float],
         warn: Callable[[str], None] = lambda text: None,
         audit: float = 300.0,
@@ -97,7 +95,6 @@ class Reads:
         """Whether those who are told have more to take already than they have time for: what waits here is in
         fair order, and what was told is not."""
         self.count = self.repairs = self.resyncs = 0
-        self._wall = wall
         self._warn = warn
         self._audit = Audit(audit, chance)
         self._patience = patience
@@ -395,4 +392,4 @@ class Reads:
         for root in self._roots if only is None else [only]:
             if self._is_told.get(root.scope) is not is_connected:
                 self._is_told[root.scope] = is_connected
-                self._tell(root, [Session(is_connected, self._wall())])
+                self._tell(root, [Session(is_connected)])
