@@ -6,8 +6,9 @@ from fractions import Fraction
 
 import pytest
 
+from zkdns.answers.builder import Builder
 from zkdns.answers.route_resolver import MAX_FOLLOWED, MAX_PORTS, Resolver
-from zkdns.answers.routed import InForce
+from zkdns.answers.routed import Beyond, InForce
 from zkdns.answers.routes import MAX_DEPTH
 from zkdns.model import Instance, Registration, Service
 from zkdns.routes import Target
@@ -56,3 +57,14 @@ def test_a_route_has_names_for_so_many_ports(count: int, problems: int) -> None:
     routed = resolver({"all": ["web"]}, service("web", *many)).follow("all")
     assert len(routed.ports) == MAX_PORTS
     assert len(routed.problems) == problems
+
+
+def test_what_was_followed_is_spelled_though_others_stand_below_the_name_meanwhile() -> None:
+    web = service("web", instance("a"))
+    view = Service("web@dc2", "web", "/s2/web", instances=(instance("z", port=80),), view_of="web")
+    route = InForce(((((Target("web", registry="dc2")), Fraction(1)),),))
+    routed = Resolver({"web": web, "web@dc2": view}, {"web": route}, lambda text: text).follow("web")
+    for guests in (view.instances, ()):
+        answers = Builder(("svc.local",)).compile(web, beyond=Beyond(guests, routed))
+        ids = {tuple(entry.ids) for key, entry in answers.entries.items() if entry.ids}
+        assert ids == {("z",)}

@@ -211,7 +211,9 @@ class _Compilation:
             self.browsed = replace(self.service, instances=_in_order(route.name.group))
             self.apart = tell_apart(self.browsed.instances)
             self.protocols = list(route.protocols)
-            others = (*others, *(i for i in route.name.group if i.home))
+            # Of its own, and of guests, it may have been followed with others than there are now.
+            known = {i.label for i in (*instances, *others)}
+            others = (*others, *(i for i in route.name.group if i.home or i.label not in known))
         self.by_name = spell(self.service, self.ttl, others, apexes)
         tagged = by_tag(instances)
         self.tagged = having_tags(self.service, beyond.guests, tagged)
