@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -17,7 +21,7 @@ from zkdns.registry import state
 from zkdns.registry.url import parse_registry
 from zkdns.roots import OVERRIDES, TOPOLOGY
 from zkdns.server import state_directory
-from zkdns.server.state_directory import StateDirectory, is_same
+from zkdns.server.state_directory import AT_A_TIME, Kept, StateDirectory, is_same
 from zkdns.topology import Place
 
 NOW = 1_700_000_000.0
@@ -202,6 +206,37 @@ async def test_what_changed_while_it_was_written_is_on_disk_at_the_end(
     assert kept._writing is None
     (remembered,) = await StateDirectory(str(tmp_path), a_pipeline(*ONE)).load()
     assert set(remembered.catalog.services) == {"web", "db"}
+
+
+async def test_what_was_on_disk_before_is_let_go_of_in_a_thread_and_some_at_a_time(tmp_path: Path) -> None:
+    lines, went = [0], list[tuple[int, int]]()
+
+    class Part:
+        def __init__(self, *parts: Part) -> None:
+            self.instances = parts
+
+        def __del__(self) -> None:
+            went.append((threading.get_ident(), lines[0]))
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        lines[0] += event == "line" and frame.f_code is state_directory._let_go.__code__
+        return trace
+
+    pipeline = a_pipeline(*ONE)
+    read(pipeline, "r1", "web")
+    kept = StateDirectory(str(tmp_path), pipeline)
+    services: Any = {f"s{n}": Part(Part(), Part()) for n in range(2 * AT_A_TIME)}
+    kept._saved["r1"] = Kept(Catalog(services), {}, 0, None)
+    del services
+    before = threading.gettrace()
+    threading.settrace(trace)
+    try:
+        await kept.stop()
+    finally:
+        threading.settrace(before)  # type: ignore[arg-type]
+    assert len(went) == 6 * AT_A_TIME
+    assert {thread for thread, _ in went}.isdisjoint({threading.get_ident()})
+    assert max(Counter(line for _, line in went).values()) == AT_A_TIME
 
 
 async def test_a_full_disk_is_told_once_and_until_it_is_written_again(
