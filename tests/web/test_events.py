@@ -9,7 +9,7 @@ import pytest
 
 from zkdns.model import Change
 from zkdns.web import events, shapes
-from zkdns.web.events import WAKES_PER_TURN, Listeners, Stream, Waker, spell
+from zkdns.web.events import PIECE_BYTES, WAKES_PER_TURN, Listeners, Stream, Waker, spell
 
 
 def opened(listeners: Listeners, client: str = "") -> Stream:
@@ -67,6 +67,30 @@ async def test_of_many_streams_a_few_are_woken_in_each_turn_and_none_is_left_out
         told.append(len(woken))
     assert max(after - before for before, after in pairwise(told)) == WAKES_PER_TURN
     assert sorted(woken) == list(range(len(streams)))
+    listeners.end()
+    await asyncio.gather(*tasks)
+
+
+async def test_who_lacks_much_gets_a_piece_in_each_of_its_turns() -> None:
+    """The kernel takes some hundreds of kilobytes at once: eight such made a turn of 20 ms."""
+    listeners, sent = Listeners(), []
+    streams = [opened(listeners) for _ in range(2 * WAKES_PER_TURN)]
+
+    async def read(n: int) -> None:
+        async for _ in streams[n]:
+            sent.append(n)
+
+    tasks = [asyncio.create_task(read(n)) for n in range(len(streams))]
+    await asyncio.sleep(0)
+    for _ in range(5):
+        listeners.latest.add(bytes(PIECE_BYTES))
+    listeners._waker.wake(streams)
+    told = [0]
+    while told[-1] < 5 * len(streams):
+        await asyncio.sleep(0)
+        told.append(len(sent))
+    assert max(after - before for before, after in pairwise(told)) == WAKES_PER_TURN
+    assert sent[: len(streams)] == list(range(len(streams))), "each had one before any had another"
     listeners.end()
     await asyncio.gather(*tasks)
 

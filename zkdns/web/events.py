@@ -41,6 +41,11 @@ def _nothing() -> None:
     """Who reads what waits finds the end by himself."""
 
 
+def _wake_all(streams: Iterable[Stream]) -> None:
+    for stream in streams:
+        stream.wake()
+
+
 class Latest:
     """What was told last, whole events, several together where they came together. `begin`, `end`: numbers of
     the first that is kept and of the next that comes."""
@@ -88,12 +93,13 @@ class Stream:
         self.at = 0
         """The number of the next that it is sent."""
         self._cut = cut
+        self._ask: Callable[[Iterable[Stream]], None] = _wake_all
         self._is_over = False
         self._awake = asyncio.Event()
 
-    def follow(self, latest: Latest) -> None:
-        """It is sent all that is told from now on."""
-        self._latest, self.at = latest, latest.end
+    def follow(self, latest: Latest, ask: Callable[[Iterable[Stream]], None]) -> None:
+        """It is sent all that is told from now on. `ask`: has it woken in its turn."""
+        self._latest, self.at, self._ask = latest, latest.end, ask
 
     def drop_if_behind(self) -> None:
         """End it where something that it lacks is not kept any more."""
@@ -116,6 +122,10 @@ class Stream:
             if self.at < self._latest.end:
                 part, self.at = self._latest.take(self.at)
                 yield part
+                if self.at < self._latest.end:  # the kernel may take it all at once: others have turns
+                    self._awake.clear()
+                    self._ask((self,))
+                    await self._awake.wait()
                 continue
             self._awake.clear()
             try:
@@ -168,7 +178,7 @@ class Listeners:
     def open(self, stream: Stream, client: str) -> None:
         """It is told all from now on."""
         self._streams[stream] = None
-        stream.follow(self.latest)
+        stream.follow(self.latest, self._waker.wake)
         if (loser := self.places.take(stream, client)) is not None:
             loser.end()  # its client's network has the most; EventSource asks again
 
