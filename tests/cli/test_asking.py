@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from support.ports import free_port
+from zkdns import cli
 from zkdns.cli import Failure, asking
 
 
@@ -86,3 +88,24 @@ def test_one_that_speaks_no_tls_is_told_in_words() -> None:
     assert str(failure.value.message).startswith(f"{url}: TLS failed there: ")
     assert "zkdns itself speaks http://" in failure.value.message
     assert "_ssl.c" not in failure.value.message
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "shown"),
+    [
+        (("history", "web"), b'{"changes": [], "since": null}', "nothing changed"),
+        (("clients", "web"), b'{"clients": [], "forgotten": 0}', "nobody asked for web"),
+        (("asks", "10.0.0.1"), b'{"clients": [], "forgotten": 0}', "10.0.0.1 asked for no service"),
+    ],
+)
+def test_of_several_servers_those_that_live_are_heard_and_the_others_named(
+    words: tuple[str, ...], said: bytes, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    length = f"Content-Length: {len(said)}\r\n\r\n".encode()
+    dead = [f"http://127.0.0.1:{free_port()}" for _ in range(2)]
+    with saying(OK, length, said) as lives:
+        urls = [word for url in (dead[0], lives, dead[1]) for word in ("--server", url)]
+        code, line = cli._run([*words, *urls])
+    assert shown in capsys.readouterr().out
+    assert code == 1
+    assert [url in line for url in (*dead, lives)] == [True, True, False]

@@ -11,12 +11,12 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from zkdns.cli import Failure, show
@@ -28,6 +28,7 @@ MAX_REPLY_BYTES: Final = 64 << 20
 NO_SERVER: Final = "what answers there is no zkdns server, or one of another version"
 EXAMPLE: Final = "write http://HOST:PORT, as in http://127.0.0.1:8053"
 
+T = TypeVar("T")
 Value = str | Sequence[str] | None
 Shape = Mapping[str, type | tuple[type, ...]]
 
@@ -89,6 +90,23 @@ def get_dated(
     except ValueError:
         at = time.time()
     return Told(hold_to(server, _parse(body), shape), at)
+
+
+@contextmanager
+def of_each(servers: Sequence[str], ask: Callable[[str], T]) -> Iterator[list[T]]:
+    """What each of them says. Who can't be asked is named once the rest is shown, or at once where that is
+    everybody: after an incident one of them may be what failed."""
+    accounts: list[T] = []
+    failures: list[str] = []
+    for server in servers:
+        try:
+            accounts.append(ask(server))
+        except Failure as failure:
+            failures.append(failure.message)
+    if accounts:
+        yield accounts
+    if failures:
+        raise Failure("; ".join(failures))
 
 
 @contextmanager

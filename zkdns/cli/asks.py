@@ -25,8 +25,8 @@ def command(client: str, servers: tuple[str, ...], as_json: bool) -> None:
         address = read_client(client)
     except ValueError:
         raise click.UsageError(f"{client!r} is no IP address") from None
-    account = told.ask_all(servers or (DEFAULT_SERVER,), client=address)
-    if as_json:
-        say_json(shapes.clients(account))
-    else:
-        told.print_told(account, f"{address} asked for no service")
+    with told.ask_all(servers or (DEFAULT_SERVER,), client=address) as account:
+        if as_json:
+            say_json(shapes.clients(account))
+        else:
+            told.print_told(account, f"{address} asked for no service")

@@ -21,8 +21,8 @@ def command(service: str, servers: tuple[str, ...], as_json: bool) -> None:
     A client is an address: behind a resolver that caches, the resolver's. Asks a running server, or several,
     whose accounts are made one.
     """
-    account = told.ask_all(servers or (DEFAULT_SERVER,), service=service)
-    if as_json:
-        say_json(shapes.clients(account))
-    else:
-        told.print_told(account, f"nobody asked for {service}")
+    with told.ask_all(servers or (DEFAULT_SERVER,), service=service) as account:
+        if as_json:
+            say_json(shapes.clients(account))
+        else:
+            told.print_told(account, f"nobody asked for {service}")

@@ -99,20 +99,23 @@ def command(
     service, _, id = target.partition("/")
     query = Query(service, id, since, until, limit)
     if state:
-        known = _read(Path(state), query)
-    else:
-        try:
-            urls = [asking.read_url(url) for url in servers or (DEFAULT_SERVER,)]
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
-        accounts = [_ask(url, query) for url in urls]
+        _say(_read(Path(state), query), as_json)
+        return
+    try:
+        urls = [asking.read_url(url) for url in servers or (DEFAULT_SERVER,)]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    with asking.of_each(urls, lambda url: _ask(url, query)) as accounts:
         reach = min((one.since for one in accounts if one.since is not None), default=None)
         changes = query.newest(merge([one.changes for one in accounts]))
-        known = History(changes, reach, _join([one.left_out for one in accounts]))
+        _say(History(changes, reach, _join([one.left_out for one in accounts])), as_json)
+
+
+def _say(known: History, as_json: bool) -> None:
     if as_json:
         say_json(shapes.history(known))
-        return
-    _show(known)
+    else:
+        _show(known)
 
 
 def _read(directory: Path, query: Query) -> History:

@@ -5,7 +5,8 @@ Rules: what several servers tell of a client and service is one row, the latest 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import click
@@ -45,15 +46,16 @@ def _row(row: dict[str, Any]) -> ClientRow:
     return ClientRow(row["client"], row["service"], *times, row["queries"], row["last_first"])
 
 
-def ask_all(servers: Sequence[str], service: str = "", client: str = "") -> Told:
+@contextmanager
+def ask_all(servers: Sequence[str], service: str = "", client: str = "") -> Iterator[Told]:
     """What all of them tell, as one account."""
     try:
         urls = [asking.read_url(url) for url in servers]
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    accounts = [ask(url, service, client)[0] for url in urls]
-    rows = merge(row for one in accounts for row in one.rows)
-    return Told(rows, sum(one.forgotten for one in accounts), any(one.is_kept for one in accounts))
+    with asking.of_each(urls, lambda url: ask(url, service, client)[0]) as accounts:
+        rows = merge(row for one in accounts for row in one.rows)
+        yield Told(rows, sum(one.forgotten for one in accounts), any(one.is_kept for one in accounts))
 
 
 def print_told(account: Told, nobody: str) -> None:
