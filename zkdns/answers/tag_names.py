@@ -44,8 +44,9 @@ class TagNames:
         rarest = min(having, key=len)
         if not rarest:
             return NO_NAME
-        # The order of the tags moves nothing: the names of one group are of one length.
-        key = (*sorted(tags), qtype if qtype in (*records.DEALT, ANY) else 0)
+        # The order of the tags moves nothing: the names of one group are of one length, and told of as one.
+        tags.sort()
+        key = (*tags, qtype if qtype in (*records.DEALT, ANY) else 0)
         return self.kept.get(key, len(rarest), lambda: self._compile(qname, qtype, rarest, tags))
 
     def _compile(
