@@ -96,10 +96,14 @@ def test_one_that_is_shared_forks_for_whoever_was_started_meanwhile(monkeypatch:
     monkeypatch.setenv(loaded.SHARED, "")  # to be set back
     end = loaded.share()
     try:
-        one, other = (loaded._Shared(Path(os.environ[loaded.SHARED], "0")) for _ in range(2))
+        folder = loaded._shared_folder()
+        assert folder is not None
+        one, other = (loaded._Shared(folder / "0") for _ in range(2))
         one.close()
         monkeypatch.setattr(loaded, "_known", {0: other})
         assert both("--version")[0] == both("--version")[1]
         other.close()
+        monkeypatch.setattr(loaded, "_network", lambda: "net:[1]")
+        assert loaded._shared_folder() is None, "what starts in another network is to be there"
     finally:
         end()

@@ -141,14 +141,27 @@ class _Shared(_Loaded):
 
 
 SHARED = "ZKDNS_TESTS_LOADED"
-"""The variable that names the folder of their sockets."""
+"""The variable that names the folder of their sockets, behind the network in which they are."""
+
+
+def _network() -> str:
+    """What tells a network of its own (network_namespaces(7)) from another."""
+    with suppress(OSError):  # there is one alone
+        return str(Path("/proc/self/ns/net").readlink())
+    return "machine"
+
+
+def _shared_folder() -> Path | None:
+    """None in another network: programs are to be in that of who starts them."""
+    network, _, folder = os.environ.get(SHARED, "").partition(" ")
+    return Path(folder) if network == _network() else None
 
 
 def share() -> Callable[[], None]:
     """Loads it for all processes that are started from here on, to the call of what is returned."""
     folder = Path(tempfile.mkdtemp(prefix="zkdns-loaded-"))
     both = [_Loaded(folder / str(at)) for at in range(2)]
-    os.environ[SHARED] = str(folder)
+    os.environ[SHARED] = f"{_network()} {folder}"
 
     def end() -> None:
         del os.environ[SHARED]
@@ -168,8 +181,8 @@ def _loaded(words: Sequence[str]) -> _Loaded:
     with _starting:
         at = next(_turns) % 2 if "serve" in words[1:2] else 0
         if at not in _known:
-            folder = os.environ.get(SHARED)
-            _known[at] = _Shared(Path(folder, str(at))) if folder else _Loaded()
+            folder = _shared_folder()
+            _known[at] = _Shared(folder / str(at)) if folder is not None else _Loaded()
             atexit.register(_known[at].close)
         return _known[at]
 
