@@ -222,7 +222,7 @@ def test_to_look_one_member_up_costs_no_others() -> None:
     def cost(size: int) -> int:
         those = [an_instance(f"i{n}", f"10.0.{n >> 8}.{n & 255}") for n in range(size)]
         columns = records.Columns.of_addresses(those, [b""] * size)
-        return steps(lambda: columns[2], ours="")
+        return steps(lambda: columns[2])
 
     assert cost(300) == cost(3)
 
