@@ -20,19 +20,23 @@ def service(name: str, *owners: int) -> Service:
     return Service(name, name, f"/s/{name}", instances=nodes)
 
 
-def test_nodes_of_one_session_that_went_in_one_moment_are_counted_over_all_services() -> None:
+def of_web_and_db() -> Sessions:
+    """One session has an instance of each."""
     sessions = Sessions()
     for name in ("web", "db"):
         finish(sessions.take(None, service(name, 0x10), NOW))
+    return sessions
+
+
+def test_nodes_of_one_session_that_went_in_one_moment_are_counted_over_all_services() -> None:
+    sessions = of_web_and_db()
     finish(sessions.take(service("web", 0x10), None, NOW + 10.0))
     finish(sessions.take(service("db", 0x10), None, NOW + 10.4))
     assert sessions.why_gone(NODE) == f"{ENDED}: all 2 nodes of it went at once"
 
 
 def test_what_went_long_before_did_not_go_at_once_with_it() -> None:
-    sessions = Sessions()
-    for name in ("web", "db"):
-        finish(sessions.take(None, service(name, 0x10), NOW))
+    sessions = of_web_and_db()
     finish(sessions.take(service("web", 0x10), None, NOW + 10.0))
     assert sessions.why_gone(NODE) == f"{DELETED}: 1 more of its session stands"
     finish(sessions.take(service("db", 0x10), None, NOW + 20.0))
@@ -40,12 +44,10 @@ def test_what_went_long_before_did_not_go_at_once_with_it() -> None:
 
 
 def test_a_clock_that_is_set_back_makes_no_one_moment_of_two() -> None:
-    sessions = Sessions()
-    for name in ("web", "db"):
-        sessions.take(None, service(name, 0x10), NOW)
-    sessions.take(service("web", 0x10), None, NOW + 10.0)
+    sessions = of_web_and_db()
+    finish(sessions.take(service("web", 0x10), None, NOW + 10.0))
     sessions.shift(-500.0)
-    sessions.take(service("db", 0x10), None, NOW - 480.0)
+    finish(sessions.take(service("db", 0x10), None, NOW - 480.0))
     assert sessions.why_gone(NODE) == f"{ENDED}, or {DELETED}"
 
 
@@ -70,9 +72,7 @@ def test_where_several_nodes_go_at_once_nobody_knows_yet_that_a_session_goes_on(
 
 
 def test_what_others_lose_all_the_time_makes_no_one_moment_of_two() -> None:
-    sessions = Sessions()
-    for name in ("web", "db"):
-        finish(sessions.take(None, service(name, 0x10), NOW))
+    sessions = of_web_and_db()
     finish(sessions.take(service("web", 0x10), None, NOW + 10.0))
     for n in range(20):
         finish(sessions.take(service("cache", 0x100 + n), None, NOW + 10.5 + n / 2))

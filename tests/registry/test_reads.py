@@ -854,14 +854,18 @@ def after_long_work(seconds: float, instances: int = 1) -> World:
     return world
 
 
-def test_after_long_work_there_is_a_pause_and_its_end_is_a_moment_to_ask_at() -> None:
-    world = after_long_work(0.1, SHORT)
-    world.put(f"{ROOT}/web/b")
+def read_all_at_the_end_of_the_pause(world: World) -> None:
     assert world.poll() == []
     assert world.reads.wake == pytest.approx(world.now + 0.1)
     world.now = world.reads.wake
     world.serve()
     assert world.view == world.truth
+
+
+def test_after_long_work_there_is_a_pause_and_its_end_is_a_moment_to_ask_at() -> None:
+    world = after_long_work(0.1, SHORT)
+    world.put(f"{ROOT}/web/b")
+    read_all_at_the_end_of_the_pause(world)
 
 
 def test_what_is_short_waits_for_no_pause_after_long_work_and_ends_none() -> None:
@@ -884,11 +888,7 @@ def test_what_goes_in_a_pause_before_it_was_read_again_is_missed_at_its_end() ->
     world = after_long_work(0.1, SHORT)
     world.put(f"{ROOT}/web/a")
     world.drop(f"{ROOT}/web/a")
-    assert world.poll() == []
-    assert world.reads.wake == pytest.approx(world.now + 0.1)
-    world.now = world.reads.wake
-    world.serve()
-    assert world.view == world.truth
+    read_all_at_the_end_of_the_pause(world)
 
 
 def test_what_goes_while_it_waits_for_others_requests_leaves_no_reading_without_an_end() -> None:

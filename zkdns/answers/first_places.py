@@ -113,6 +113,10 @@ class Sums(Struct, frozen=True):
         gone = dict.fromkeys([id for id in sums.counts if new is None or id not in new])
         return Sums(sums.counts, sums.crossings, mark, gone)
 
+    def recent(self) -> dict[str, int]:
+        """What each has since the weights changed last."""
+        return {key: n - self.mark.get(key, 0) for key, n in self.counts.items()}
+
 
 NOTHING: Final = Sums()
 
@@ -136,8 +140,7 @@ class FirstAnswers(Struct, frozen=True):
 
     def recent(self) -> dict[str, int]:
         """The same since the weights of the service's instances changed last."""
-        sums = self.add_up()
-        return {key: n - sums.mark.get(key, 0) for key, n in sums.counts.items()}
+        return self.add_up().recent()
 
 
 class Counted(Struct, frozen=True):

@@ -19,6 +19,8 @@ from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
+import click
+
 from zkdns.cli import Failure, show
 
 TIMEOUT: Final = 10.0
@@ -96,9 +98,13 @@ def get_dated(
 def of_each(servers: Sequence[str], ask: Callable[[str], T]) -> Iterator[list[T]]:
     """What each of them says. Who can't be asked is named once the rest is shown, or at once where that is
     everybody: after an incident one of them may be what failed."""
+    try:
+        urls = [read_url(server) for server in servers]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     accounts: list[T] = []
     failures: list[str] = []
-    for server in servers:
+    for server in urls:
         try:
             accounts.append(ask(server))
         except Failure as failure:

@@ -101,11 +101,7 @@ def command(
     if state:
         _say(_read(Path(state), query), as_json)
         return
-    try:
-        urls = [asking.read_url(url) for url in servers or (DEFAULT_SERVER,)]
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    with asking.of_each(urls, lambda url: _ask(url, query)) as accounts:
+    with asking.of_each(servers or (DEFAULT_SERVER,), lambda url: _ask(url, query)) as accounts:
         reach = min((one.since for one in accounts if one.since is not None), default=None)
         changes = query.newest(merge([one.changes for one in accounts]))
         _say(History(changes, reach, _join([one.left_out for one in accounts])), as_json)

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-import click
-
 from zkdns.cli import asking, show
 from zkdns.cli.history import clock, seconds
 from zkdns.cli.show import Column
@@ -49,11 +47,7 @@ def _row(row: dict[str, Any]) -> ClientRow:
 @contextmanager
 def ask_all(servers: Sequence[str], service: str = "", client: str = "") -> Iterator[Told]:
     """What all of them tell, as one account."""
-    try:
-        urls = [asking.read_url(url) for url in servers]
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    with asking.of_each(urls, lambda url: ask(url, service, client)[0]) as accounts:
+    with asking.of_each(servers, lambda url: ask(url, service, client)[0]) as accounts:
         rows = merge(row for one in accounts for row in one.rows)
         yield Told(rows, sum(one.forgotten for one in accounts), any(one.is_kept for one in accounts))
 

@@ -38,8 +38,8 @@ def undrained(
 
 class Judging:
     """`judge`: a service as it is to be answered, and when it is to be judged again (seconds, the caller's
-    clock). `complete`: what a service has beside its
-    registration. `compile`: raises where such a service can't be compiled."""
+    clock). `complete`: what a service has beside its registration. `compile`: raises where such a service
+    can't be compiled."""
 
     def __init__(
         self,

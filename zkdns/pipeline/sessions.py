@@ -64,12 +64,8 @@ class Sessions:
             yield from walk([*Counter(before.values()).items()], partial(self._count_lost, now))
 
     def _forget_lost(self, now: float) -> None:
-        while self._lost:
-            owner, lost = self._lost.popitem(last=False)
-            if now - lost.at <= SESSION_END_SECONDS:
-                self._lost[owner] = lost
-                self._lost.move_to_end(owner, last=False)
-                break
+        while self._lost and now - next(iter(self._lost.values())).at > SESSION_END_SECONDS:
+            self._lost.popitem(last=False)
 
     def _count_lost(self, now: float, some: Sequence[tuple[int, int]]) -> None:
         for owner, lost in some:

@@ -203,7 +203,8 @@ class Observer(Struct, frozen=True):
 
         def work() -> Firsts:
             due = answers.shares() if answers is not None and is_routed else None
-            return Firsts(given.ever(), given.recent(), due)
+            sums = given.add_up()
+            return Firsts(dict(sums.counts), sums.recent(), due)
 
         return work
 
@@ -260,10 +261,11 @@ class Observer(Struct, frozen=True):
             from zkdns.explain.locality import crossings
             from zkdns.explain.routing import target_shares
 
+            sums = given.add_up()
             return Beside(
                 route,
-                target_shares(route, given.recent()) if route is not None else (),
-                crossings(answers.service, topology, given.add_up().crossings, route),
+                target_shares(route, sums.recent()) if route is not None else (),
+                crossings(answers.service, topology, sums.crossings, route),
                 rows(),
                 probes,
             )
