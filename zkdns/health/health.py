@@ -19,21 +19,16 @@ from zkdns.health.ballots import MAX_REPLICAS, Ballots
 from zkdns.health.consensus import majority
 from zkdns.health.guard import NO_GRACE, NO_LOSSES, Grace, Losses
 from zkdns.health.judge import NO_OVERRIDES, ServiceView
+from zkdns.health.own_ballot import OwnBallot
 from zkdns.health.sharing import Sharing
 from zkdns.health.targets import EVERYWHERE, CheckPolicy, Target, targets_of
-from zkdns.health.thresholds import CheckState, LastProbe, ProbeHistory, advance
+from zkdns.health.thresholds import CheckState, LastProbe
 from zkdns.model import Instance, Override, Problem, Service, Verdict
 from zkdns.overrides import is_drained
 from zkdns.persistent import PersistentMap, differing
 from zkdns.roots import HEALTH
 from zkdns.steps import SLICE, Steps, finish, glance
 from zkdns.wall import Wall
-
-WRITE_EVERY = 1.0
-"""Seconds between two writes of our ballot."""
-
-GATHER = 0.02
-"""Seconds for which even the first write waits: verdicts come in swarms."""
 
 SPARE = 1.0
 """Seconds for which the first round waits beyond the longest timeout."""
@@ -60,7 +55,6 @@ class Health:
         self._wall = wall or Wall()
         self.problems: dict[str, Problem] = {}
         """By service: why its check is not in force."""
-        self._me = replica
         self._probes = probes
         self._policy = policy
         self._overrides: Mapping[str, Mapping[str, Override]] = PersistentMap()
@@ -74,14 +68,9 @@ class Health:
         self._service_of: dict[str, str] = {}
         self._ballots = Ballots(replica, self._read_ballot, self._service_of, self._count_later)
         self._sharing = Sharing(replica, probes, self._ballots)
-        self._histories: dict[str, ProbeHistory] = {}
-        self._last_probes: dict[str, LastProbe] = {}
         self._check_states: dict[str, CheckState] = {}
         self._unprobed: set[str] = set()
-        # our ballot
-        self._written = b""
-        self._written_at = float("-inf")
-        self._changed_at: float | None = None
+        self._own_ballot = OwnBallot(replica, self._wall)
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -128,10 +117,7 @@ class Health:
         self._ballots.shift(by)
         self._sharing.shift(by)
         self._losses = {name: guard.shift(losses, by) for name, losses in self._losses.items()}
-        self._last_probes = {path: LastProbe(at + by, why) for path, (at, why) in self._last_probes.items()}
-        self._written_at += by
-        if self._changed_at is not None:
-            self._changed_at += by
+        self._own_ballot.shift(by)
 
     @property
     def wake(self) -> float | None:
@@ -176,13 +162,8 @@ class Health:
         service = self._service_of.get(path)
         if service is None or self._targets[service][path] != target or not self._sharing.is_ours(target):
             return set()
-        before = self._histories.get(path)
-        after = advance(before, verdict.good, verdict.why, target.check.rise, target.check.fall)
-        self._histories[path] = after
-        self._last_probes[path] = LastProbe(now, verdict.why)
-        if before is not None and before.check_state == after.check_state:
+        if not self._own_ballot.take(target, verdict, now):
             return set()
-        self._changed_at = now if self._changed_at is None else self._changed_at
         return self._count_votes((path,))
 
     # --- out --------------------------------------------------------------------------------------
@@ -249,8 +230,7 @@ class Health:
 
     def last_probes(self, service: Service) -> dict[str, LastProbe]:
         """What we saw ourselves at those of its instances that are ours to probe, by id."""
-        probes = ((i.id, self._last_probes.get(i.path)) for i in service.instances)
-        return {id: probe for id, probe in probes if probe is not None}
+        return self._own_ballot.last_probes(service)
 
     def take_probes(self) -> dict[str, Target | None]:
         """What is to be probed from now on, by path, None for no more: what changed since the last call."""
@@ -271,24 +251,11 @@ class Health:
     @property
     def ballot_due(self) -> float | None:
         """When `take_ballot` has something to write; None for nothing."""
-        if self._changed_at is None:
-            return None
-        return max(self._written_at + WRITE_EVERY, self._changed_at + GATHER)
+        return self._own_ballot.due
 
     def take_ballot(self, now: float) -> bytes | None:
         """Our verdicts for the others, where it is time to write them and they changed."""
-        due = self.ballot_due
-        if due is None or due > now:
-            return None
-        self._changed_at = None
-        votes = {path: history.check_state for path, history in self._histories.items()}
-        data = self._wall.attempt(
-            f"{HEALTH}/{self._me}", lambda: consensus.write_ballot(votes), self._written, "written"
-        )
-        if data == self._written:
-            return None
-        self._written, self._written_at = data, now
-        return data
+        return self._own_ballot.write(now)
 
     # --- one service ------------------------------------------------------------------------------
 
@@ -308,7 +275,7 @@ class Health:
                 yield
             del standing[path]
             self._sharing.end(path)
-            self._discount(path, now)
+            self._own_ballot.discount(path, now)
             for doing in DOINGS:
                 self._wall.forgive(path, doing)
             self._service_of.pop(path, None)
@@ -330,7 +297,7 @@ class Health:
             elif not known.same_place(target) or (self._fails(path) and known.since != target.since):
                 # Another process stands there now: what was counted is not about it.
                 self._check_states.pop(path, None)
-                self._discount(path, now)
+                self._own_ballot.discount(path, now)
             self._sharing.again(path)
             self._recount(path)
         if new:
@@ -358,14 +325,8 @@ class Health:
             if target is not None:
                 with self._wall.around(path, "shared"):
                     is_ours = self._sharing.share(target, now, path in self._check_states)
-                    if not is_ours and path in self._histories:
-                        self._discount(path, now)
+                    if not is_ours and self._own_ballot.discount(path, now):
                         self._count_later((path,))  # what it is was said by our vote, too
-
-    def _discount(self, path: str, now: float) -> None:
-        self._last_probes.pop(path, None)
-        if self._histories.pop(path, None) is not None:
-            self._changed_at = now if self._changed_at is None else self._changed_at
 
     def _count_votes(self, paths: Iterable[str]) -> set[str]:
         names: set[str] = set()
@@ -378,8 +339,7 @@ class Health:
 
     def _recount(self, path: str) -> bool:
         """Count the votes on one instance. Whether its check state changed."""
-        history = self._histories.get(path)
-        votes = self._ballots.votes(path, history.check_state if history is not None else None)
+        votes = self._ballots.votes(path, self._own_ballot.vote(path))
         self._sharing.heed(path, bool(votes))
         check_state = majority(votes) or self._check_states.get(path)
         if check_state is None:
