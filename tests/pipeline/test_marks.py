@@ -12,7 +12,7 @@ from zkdns.answers import variants
 from zkdns.answers.builder import Builder
 from zkdns.health.ballots import SESSION
 from zkdns.health.consensus import write_ballot
-from zkdns.health.health import WRITE_EVERY
+from zkdns.health.own_ballot import WRITE_EVERY
 from zkdns.health.thresholds import CheckState
 from zkdns.model import (
     Begin,

@@ -1,8 +1,8 @@
-"""What is registered -> what is answered, service by service: judged, compiled, and put in place.
+"""What is registered -> what is answered, service by service: which is next, and what is due for it.
 
 Rules: pure; clocks come in as arguments. Only what changed is done again, and no more at once than the
-budget allows. A service of thousands is compiled elsewhere, and put in place when that is done. An error of
-ours costs the instance that it meets, or the service where no single one is to blame.
+budget allows. What is judged here is put in place by `placement`. An error of ours costs the service that it
+meets.
 """
 
 from __future__ import annotations
@@ -12,19 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from msgspec import Struct
-
-from zkdns.answers.routed import Routed
-from zkdns.answers.service import ServiceAnswers
 from zkdns.model import Problem, Service
 from zkdns.persistent import differing
 from zkdns.pipeline.affected import Affected
 from zkdns.pipeline.agenda import Agenda
 from zkdns.pipeline.changes import Moment, ramp_end
 from zkdns.pipeline.compiler import Compiler
-from zkdns.pipeline.inputs import Compilation, Compiled, Followed
+from zkdns.pipeline.inputs import Compiled, Followed
 from zkdns.pipeline.judging import Judging
-from zkdns.pipeline.lost_names import tell_lost
+from zkdns.pipeline.placement import Placement, Replacement
 from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import NOBODY, Sessions
 from zkdns.pipeline.telling import Telling
@@ -34,17 +30,6 @@ from zkdns.wall import Wall
 
 COMPOSED_EVERY: Final = 4
 """While others wait to be judged, each so manieth turn is that of a service whose names give others'."""
-
-
-class Replacement(Struct, frozen=True):
-    """A service that is to stand as `after`, and what stands there until then."""
-
-    before: Service | None
-    after: Service
-
-    @property
-    def name(self) -> str:
-        return self.after.name
 
 
 class Publisher:
@@ -66,14 +51,11 @@ class Publisher:
     ) -> None:
         self.registered: Mapping[str, Service] = {}
         self.services = services
-        self.lost_names: dict[str, tuple[Problem, ...]] = {}
-        """By service, the names that others have."""
         self._routes = routes
         self._judging = judging
         self._compiler = compiler
         self._sessions = sessions
         self._telling = telling
-        self._moved = moved
         self._wall = wall
         self._tick = tick
         self._agenda = Agenda()
@@ -81,10 +63,13 @@ class Publisher:
         self._composed = Affected(wall)
         """Services whose names give more than their own instances, to be compiled once all that they depend
         on is judged."""
-        self._under_way: dict[str, Replacement] = {}
-        """Services that are compiled elsewhere."""
+        self._placement = Placement(
+            services, agenda=self._agenda, composed=self._composed, routes=routes, judging=judging,
+            compiler=compiler, telling=telling, moved=moved, wall=wall,
+        )  # fmt: skip
+        self._under_way = self._placement.under_way
         self._overtaken: set[str] = set()
-        """Those of them that changed again meanwhile."""
+        """Those that changed again while they are compiled elsewhere, or judged in part."""
         self._done: deque[tuple[Compiled | Followed, Moment]] = deque()
         """What came of services compiled elsewhere, and is not put in place yet."""
         self._begun: dict[str, Steps[bool]] = {}
@@ -105,6 +90,11 @@ class Publisher:
         """Whether `work` has anything to do now."""
         is_searching = self._composed.is_searching
         return bool(self._agenda.queue or self._composed or self._begun or self._done or is_searching)
+
+    @property
+    def lost_names(self) -> dict[str, tuple[Problem, ...]]:
+        """By service, the names that others have."""
+        return self._placement.lost_names
 
     @property
     def backlog(self) -> int:
@@ -132,7 +122,7 @@ class Publisher:
             before, after = old.get(name), registered.get(name)
             with self._wall.around((after or before or NOBODY).path, "sessions"):
                 yield from self._sessions.take(before, after, now)
-        self.registered = registered
+        self.registered = self._placement.registered = registered
         self._agenda.tell(changed)
         return changed
 
@@ -166,7 +156,7 @@ class Publisher:
         try:
             self._compiler.put_deferred(service)
         except Exception as error:
-            self._recover(service, error, now)
+            self._placement.recover(service, error, now)
 
     def finish(self, done: Compiled | Followed, moment: Moment) -> None:
         """What came of a service that was compiled elsewhere, or whose route was followed there: of many that
@@ -178,23 +168,8 @@ class Publisher:
             self._finish(done, moment)
 
     def _finish(self, done: Compiled | Followed, moment: Moment) -> None:
-        replacement = self._under_way.pop(done.name, None)
-        if replacement is None:
-            return
-        is_overtaken = done.name in self._overtaken
-        self._overtaken.discard(done.name)
-        try:
-            if done.error is not None:
-                self._recover(replacement.after, done.error, moment.at)
-            elif isinstance(done, Followed):
-                # Though it changed again: else what changes faster than it is followed would never be given.
-                self._compile(replacement, moment, done.routed)
-            elif done.answers is not None:
-                self._put(replacement, done.answers, moment)
-                self._put_lost_names(replacement.after, done.lost)
-        except Exception as error:
-            self._wall.note(replacement.after.path, error)
-        if is_overtaken:
+        if self._placement.finish(done, moment) and done.name in self._overtaken:
+            self._overtaken.discard(done.name)
             self.mark([done.name])
 
     def preview(self, targets: Iterable[Target], now: float) -> dict[str, Service]:
@@ -310,16 +285,16 @@ class Publisher:
             self._agenda.forget(name)
             if standing is None:
                 return False
-            self._take_out(standing, moment)
+            self._placement.take_out(standing, moment)
             return True
         if self._routes.is_composed(name) or judged.view_of:
             if rerouted or respelled or judged is not standing:
                 self._composed[name] = None
-                self._stand(standing, judged, moment)
+                self._placement.stand(standing, judged, moment)
             return False
         if judged is standing and not respelled and not rerouted and not self._compiler.is_composed(name):
             return False
-        return self._compile(Replacement(standing, judged), moment)
+        return self._placement.compile(Replacement(standing, judged), moment)
 
     def _end_ramp(self, standing: Service, now: float) -> None:
         """Told of what moved until now, even where something else takes its place in the same moment."""
@@ -334,67 +309,4 @@ class Publisher:
             self._respelled.add(name)  # what it leads to is another: judging it again tells nothing of that
             return False
         service = self.services.get(name)
-        return service is not None and self._compile(Replacement(service, service), moment)
-
-    def _compile(self, replacement: Replacement, moment: Moment, routed: Routed | None = None) -> bool:
-        """`routed`: its route, where that was followed already."""
-        try:
-            answers = self._compiler.compile(replacement.after, len(self.registered), routed)
-        except Exception as error:
-            self._recover(replacement.after, error, moment.at)
-            return False
-        if isinstance(answers, Compilation):
-            self._under_way[replacement.name] = replacement
-            self._compiler.aside.append(answers)
-            return False
-        self._put(replacement, answers, moment)
-        return True
-
-    def _recover(self, service: Service, error: Exception, now: float) -> None:
-        """We are wrong: the service goes on without the instances that are to blame, and where none is, with
-        what stood there before."""
-        registered = self.registered.get(service.name)
-        if registered is not None and self._judging.shut_out(service, registered, error, now):
-            self._agenda.mark((service.name,))
-        else:
-            self._wall.note(service.path, error)
-
-    def _put(self, replacement: Replacement, answers: ServiceAnswers | None, moment: Moment) -> None:
-        before, after = replacement.before, replacement.after
-        self._compiler.put(after.name, answers)
-        if before is not after:
-            self._stand(before, after, moment)
-        else:
-            self._judging.forgive(before, after, self.registered.get(after.name))
-
-    def _take_out(self, service: Service, moment: Moment) -> None:
-        """Nothing of it is registered or kept any more."""
-        self._compiler.put(service.name, None)
-        self._compiler.forget(service.name)
-        del self.services[service.name]
-        self.lost_names.pop(service.name, None)
-        if service.view_of:
-            self.mark([service.view_of])  # what it was kept for may stand behind nobody any more
-        self._tell(service, None, moment)
-
-    def _stand(self, before: Service | None, after: Service, moment: Moment) -> None:
-        """A service is judged so from now on."""
-        self.services[after.name] = after
-        if not self._compiler.is_large(after):
-            self._put_lost_names(after, tell_lost(after))
-        self._tell(before, after, moment)
-
-    def _put_lost_names(self, service: Service, lost: Iterable[Problem]) -> None:
-        self.lost_names.pop(service.name, None)
-        if not service.view_of and (those := tuple(lost)):
-            self.lost_names[service.name] = those
-
-    def _tell(self, before: Service | None, after: Service | None, moment: Moment) -> None:
-        """To all whose answers hang on this service, and of what is another in it."""
-        changed = after or before
-        if changed is None:
-            return
-        self._judging.forgive(before, after, self.registered.get(changed.name))
-        self._composed.find(changed.path, self._routes.users(changed))
-        self.mark(self._moved(before, after))
-        self._telling.replaced(changed.path, before, after, moment)
+        return service is not None and self._placement.compile(Replacement(service, service), moment)

@@ -18,13 +18,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from msgspec import Struct
-
 from zkdns.model import Event, Session
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.audit import NEVER, Audit
-from zkdns.registry.zk.read_plan import ReadRequest
 from zkdns.registry.zk.root_reads import RootReads, Work, one_by_one, reads
+from zkdns.registry.zk.under_way import Asked, Batch, UnderWay
 from zkdns.registry.zk.wire import (
     API_ERROR,
     BAD_ARGUMENTS,
@@ -36,11 +34,9 @@ from zkdns.registry.zk.wire import (
     AddWatch,
     MultiRead,
     Op,
-    Reply,
     Request,
     Sync,
     WatchedRead,
-    What,
 )
 
 IN_FLIGHT: Final = 2
@@ -52,27 +48,6 @@ MAX_RETRY_SECONDS: Final = 1.0
 
 OLD: Final = frozenset({UNIMPLEMENTED, MARSHALLING, BAD_ARGUMENTS, API_ERROR})
 """How servers before 3.6 refuse AddWatch and multiRead."""
-
-
-class _Batch(Struct, eq=False):
-    """Some reads under way: one MultiRead, or as many WatchedReads."""
-
-    root: RootReads
-    requests: list[ReadRequest]
-    replies: list[Reply]
-    left: int
-
-
-class _Asked(Struct, eq=False):
-    """A request under way. `at`: which of the batch's replies it brings, -1 for all. `root`: the one that
-    was missing, and whose coming is watched for. `of_list`: it only leaves a watch on a list."""
-
-    what: What
-    sent: float
-    batch: _Batch | None = None
-    at: int = -1
-    root: RootReads | None = None
-    of_list: bool = False
 
 
 class Reads:
@@ -101,9 +76,7 @@ class Reads:
         self._roots = [RootReads(scope) for scope in scopes]
         self._is_told: dict[Scope, bool] = {}
         self._events: list[tuple[Scope, list[Event]]] = []
-        self._outbox: list[Request] = []
-        self._asked: dict[int, _Asked] = {}
-        self._last_id = 0
+        self._under_way = UnderWay()
         self._batches = 0
         self._is_connected = False
         self._is_open = False
@@ -133,7 +106,7 @@ class Reads:
     @property
     def idle(self) -> bool:
         """Whether all that was told is read: nothing is under way or due but the next audit."""
-        return self._is_open and not self._asked and not any(root.due for root in self._roots)
+        return self._is_open and not self._under_way and not any(root.due for root in self._roots)
 
     @property
     def is_current(self) -> bool:
@@ -143,7 +116,7 @@ class Reads:
     @property
     def wake(self) -> float:
         """When `requests` is to be asked even if nothing comes in."""
-        due = min(self._retry_at, self._oldest + self._patience)
+        due = min(self._retry_at, self._under_way.oldest + self._patience)
         is_idle = self._is_open
         for root in self._roots if self._is_open else ():
             if root.work is not Work.NONE:
@@ -151,13 +124,6 @@ class Reads:
             elif root.due:
                 due = min(due, root.begins_at)
         return min(due, self._audit.due) if is_idle else due
-
-    @property
-    def _oldest(self) -> float:
-        """When what is longest under way was sent: they stand in the order in which they were."""
-        for asked in self._asked.values():
-            return asked.sent
-        return NEVER
 
     # --- what comes in ------------------------------------------------------------------------------
 
@@ -168,7 +134,7 @@ class Reads:
 
     def lost(self, now: float) -> None:
         """The connection is gone, and all that was asked with it."""
-        opening = not self._is_open and any(isinstance(a.what, AddWatch) for a in self._asked.values())
+        opening = not self._is_open and self._under_way.is_adding_watches
         self._is_connected = False
         self._stop()
         if opening:
@@ -196,7 +162,7 @@ class Reads:
 
     def take(self, id: int, outcome: Any, now: float) -> None:
         """What came of a request (see `Request`). Of one of an earlier connection or beginning: nothing."""
-        asked = self._asked.pop(id, None)
+        asked = self._under_way.end(id)
         if asked is None:
             return
         if (code := outcome if type(outcome) is int else 0) in NO_CONNECTION:
@@ -233,7 +199,7 @@ class Reads:
         """What is to be sent now. To be asked after each thing that came in, and at `wake`."""
         if now >= self._retry_at:
             self._start(now)
-        elif now - self._oldest >= self._patience:
+        elif now - self._under_way.oldest >= self._patience:
             self.again(now)
         if self._is_open:
             for root in self._roots:
@@ -244,8 +210,7 @@ class Reads:
             while self._batches < most and (waiting := [r for r in self._roots if r.waits]):
                 # In turns: a large root keeps nobody's change waiting.
                 self._send_batch(min(waiting, key=lambda r: r.in_flight), now)
-        outbox, self._outbox = self._outbox, []
-        return outbox
+        return self._under_way.take_outbox()
 
     # --- a connection -------------------------------------------------------------------------------
 
@@ -254,12 +219,11 @@ class Reads:
         for root in self._roots:
             self._unread.add(root.scope)
             if not self.one_shot:
-                self._ask(_Asked(AddWatch(root.scope.root), now))
-        self._ask(_Asked(Sync(self._roots[0].scope.root if self._roots else "/"), now))
+                self._under_way.ask(Asked(AddWatch(root.scope.root), now))
+        self._under_way.ask(Asked(Sync(self._roots[0].scope.root if self._roots else "/"), now))
 
     def _stop(self) -> None:
-        self._asked.clear()
-        self._outbox.clear()
+        self._under_way.clear()
         self._batches = 0
         self._is_open = False
         self._retry_at = NEVER
@@ -272,11 +236,6 @@ class Reads:
         self._is_open = True
         for root in self._roots:
             root.anew = True
-
-    def _ask(self, asked: _Asked) -> None:
-        self._last_id += 1
-        self._asked[self._last_id] = asked
-        self._outbox.append(Request(self._last_id, asked.what))
 
     def _take_watch(self, outcome: Any, code: int, now: float) -> None:
         if outcome is True:
@@ -314,17 +273,17 @@ class Reads:
         ops = reads(requests)
         self.count += len(ops)
         self._batches += 1
-        batch = _Batch(root, requests, [], len(ops))
+        batch = Batch(root, requests, [], len(ops))
         if not self.one_shot:
             for what in root.list_watches(requests):
-                self._ask(_Asked(what, now, of_list=True))
-            self._ask(_Asked(MultiRead(tuple(ops)), now, batch))
+                self._under_way.ask(Asked(what, now, of_list=True))
+            self._under_way.ask(Asked(MultiRead(tuple(ops)), now, batch))
             return
         batch.replies = [NO_NODE] * len(ops)
         for at in one_by_one(requests):
-            self._ask(_Asked(WatchedRead(ops[at]), now, batch, at))
+            self._under_way.ask(Asked(WatchedRead(ops[at]), now, batch, at))
 
-    def _take_batch(self, batch: _Batch, now: float) -> None:
+    def _take_batch(self, batch: Batch, now: float) -> None:
         root = batch.root
         self._batches -= 1
         self._tell(root, root.take(batch.requests, batch.replies))
@@ -336,7 +295,7 @@ class Reads:
             return
         if root.work is Work.WHOLE and root.missing and self.one_shot:
             # Nothing that was read left a watch; was it made in between?
-            self._ask(_Asked(WatchedRead(Op(EXISTS, root.scope.root)), now, root=root))
+            self._under_way.ask(Asked(WatchedRead(Op(EXISTS, root.scope.root)), now, root=root))
             return
         self._end_work(root, now)
 
@@ -372,7 +331,7 @@ class Reads:
             if not self.one_shot:
                 # Adding a watch that is there changes nothing; one that got lost is there again.
                 for root in self._roots:
-                    self._ask(_Asked(AddWatch(root.scope.root), now))
+                    self._under_way.ask(Asked(AddWatch(root.scope.root), now))
         if (portion := audit.next(now, self.nodes)) is not None:
             root, requests = portion
             root.audit(requests, now)

@@ -1,0 +1,155 @@
+"""A judged service in place of what stood by its name: compiled, put in force, and told of.
+
+Rules: pure; clocks come in as arguments. A service of thousands is compiled elsewhere, and put in place when
+that is done. An error of ours costs the instance that it meets, or the service where no single one is to
+blame: that goes on as it stood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from msgspec import Struct
+
+from zkdns.answers.routed import Routed
+from zkdns.answers.service import ServiceAnswers
+from zkdns.model import Problem, Service
+from zkdns.pipeline.affected import Affected
+from zkdns.pipeline.agenda import Agenda
+from zkdns.pipeline.changes import Moment
+from zkdns.pipeline.compiler import Compiler
+from zkdns.pipeline.inputs import Compilation, Compiled, Followed
+from zkdns.pipeline.judging import Judging
+from zkdns.pipeline.lost_names import tell_lost
+from zkdns.pipeline.routes import RouteBook
+from zkdns.pipeline.telling import Telling
+from zkdns.wall import Wall
+
+
+class Replacement(Struct, frozen=True):
+    """A service that is to stand as `after`, and what stands there until then."""
+
+    before: Service | None
+    after: Service
+
+    @property
+    def name(self) -> str:
+        return self.after.name
+
+
+class Placement:
+    """`services`: with states, as they are answered: written here, and read by all others. `agenda` and
+    `composed`: what is to be judged, and to be compiled, because of what is put in place. `moved`: the
+    services whose host names lead to one that becomes another."""
+
+    def __init__(
+        self,
+        services: dict[str, Service],
+        *,
+        agenda: Agenda,
+        composed: Affected,
+        routes: RouteBook,
+        judging: Judging,
+        compiler: Compiler,
+        telling: Telling,
+        moved: Callable[[Service | None, Service | None], Iterable[str]],
+        wall: Wall,
+    ) -> None:
+        self.registered: Mapping[str, Service] = {}
+        """What the registries hold."""
+        self.under_way: dict[str, Replacement] = {}
+        """Services that are compiled elsewhere."""
+        self.lost_names: dict[str, tuple[Problem, ...]] = {}
+        """By service, the names that others have."""
+        self._services = services
+        self._agenda = agenda
+        self._composed = composed
+        self._routes = routes
+        self._judging = judging
+        self._compiler = compiler
+        self._telling = telling
+        self._moved = moved
+        self._wall = wall
+
+    def compile(self, replacement: Replacement, moment: Moment, routed: Routed | None = None) -> bool:
+        """Whether it was put in place: it may be compiled elsewhere first. `routed`: its route, where that
+        was followed already."""
+        try:
+            answers = self._compiler.compile(replacement.after, len(self.registered), routed)
+        except Exception as error:
+            self.recover(replacement.after, error, moment.at)
+            return False
+        if isinstance(answers, Compilation):
+            self.under_way[replacement.name] = replacement
+            self._compiler.aside.append(answers)
+            return False
+        self._put(replacement, answers, moment)
+        return True
+
+    def finish(self, done: Compiled | Followed, moment: Moment) -> bool:
+        """What came of a service that was compiled elsewhere, or whose route was followed there. Whether it
+        was waited for."""
+        replacement = self.under_way.pop(done.name, None)
+        if replacement is None:
+            return False
+        try:
+            if done.error is not None:
+                self.recover(replacement.after, done.error, moment.at)
+            elif isinstance(done, Followed):
+                # Though it changed again: else what changes faster than it is followed would never be given.
+                self.compile(replacement, moment, done.routed)
+            elif done.answers is not None:
+                self._put(replacement, done.answers, moment)
+                self._put_lost_names(replacement.after, done.lost)
+        except Exception as error:
+            self._wall.note(replacement.after.path, error)
+        return True
+
+    def recover(self, service: Service, error: Exception, now: float) -> None:
+        """We are wrong: the service goes on without the instances that are to blame, and where none is, with
+        what stood there before."""
+        registered = self.registered.get(service.name)
+        if registered is not None and self._judging.shut_out(service, registered, error, now):
+            self._agenda.mark((service.name,))
+        else:
+            self._wall.note(service.path, error)
+
+    def stand(self, before: Service | None, after: Service, moment: Moment) -> None:
+        """A service is judged so from now on."""
+        self._services[after.name] = after
+        if not self._compiler.is_large(after):
+            self._put_lost_names(after, tell_lost(after))
+        self._tell(before, after, moment)
+
+    def take_out(self, service: Service, moment: Moment) -> None:
+        """Nothing of it is registered or kept any more."""
+        self._compiler.put(service.name, None)
+        self._compiler.forget(service.name)
+        del self._services[service.name]
+        self.lost_names.pop(service.name, None)
+        if service.view_of:
+            self._agenda.mark((service.view_of,))  # what it was kept for may stand behind nobody any more
+        self._tell(service, None, moment)
+
+    def _put(self, replacement: Replacement, answers: ServiceAnswers | None, moment: Moment) -> None:
+        before, after = replacement.before, replacement.after
+        self._compiler.put(after.name, answers)
+        if before is not after:
+            self.stand(before, after, moment)
+        else:
+            self._judging.forgive(before, after, self.registered.get(after.name))
+
+    def _put_lost_names(self, service: Service, lost: Iterable[Problem]) -> None:
+        self.lost_names.pop(service.name, None)
+        if not service.view_of and (those := tuple(lost)):
+            self.lost_names[service.name] = those
+
+    def _tell(self, before: Service | None, after: Service | None, moment: Moment) -> None:
+        """To all whose answers hang on this service, and of what is another in it."""
+        changed = after or before
+        if changed is None:
+            return
+        self._judging.forgive(before, after, self.registered.get(changed.name))
+        self._composed.find(changed.path, self._routes.users(changed))
+        self._agenda.mark(self._moved(before, after))
+        self._telling.replaced(changed.path, before, after, moment)
