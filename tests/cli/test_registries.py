@@ -179,6 +179,7 @@ def test_check_is_content_with_what_is_well(file: Path) -> None:
     assert said["problems"] == []
     assert said["notes"] == []
     assert said["formats"] == {"db": {"native": 1}, "web": {"native": 3}}
+    assert read_json(file, "check", "--problems") == {"problems": []}
 
 
 def test_check_names_each_problem_with_path_and_cure(file: Path) -> None:

@@ -58,6 +58,13 @@ FLAGS = """
 2 register web --linger long                           : --linger, 'long', 30m
 2 register a/b                                         : SERVICE, 'a/b'
 2 drain web/a --for ever                               : --for, 'ever', 30m
+2 drain web/a --timeout 1m                             : --timeout, --wait
+2 register web --ttl-interval 5                        : --ttl-interval, --ttl-check
+2 route web --end --over 30m                           : --end, nothing else
+2 route web --end --why x                              : --end, nothing else
+2 route web --end --failover dc2                       : --end, nothing else
+2 route --failover dc2 --for 1h                        : TARGET
+2 discover zk://127.0.0.1:1 --registry zk://h          : URL, --registry, together
 2 drain web                                            : SERVICE/ID, 'web'
 2 route web a=70000                                    : 'a', 0 to 65535
 2 route .. web                                         : '..', no name of a service

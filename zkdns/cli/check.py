@@ -48,8 +48,9 @@ def command(
         read = {name: lint.formats(service) for name, service in sorted(services.items())}
         if as_json:
             document: dict[str, Any] = shapes.problems(problems)
-            document["notes"] = [asdict(note) for note in notes]
-            document["formats"] = read
+            if not only_problems:
+                document["notes"] = [asdict(note) for note in notes]
+                document["formats"] = read
             say_json(document)
         else:
             _show(problems, [] if only_problems else notes, read, len(notes), only_problems)

@@ -48,6 +48,8 @@ def command(url: str | None, load: options.Load, as_json: bool) -> None:
     With each comes the --registry that serves it and the first names that come of it. Without a URL, the
     ensemble of the first --registry is looked at, from its root.
     """
+    if url and options.is_given("registry"):
+        raise click.UsageError("a URL and --registry don't go together: one ensemble is looked at")
     settings = load()
     if url:
         hosts, start = _read_target(url)

@@ -49,6 +49,7 @@ def command(
     With --wait all replicas are asked who was given it within twice the TTL before, until each of these
     clients has asked again, or twice the TTL has gone by. Those that never came back are named.
     """
+    options.refuse_without("--timeout", "--wait", waits)
     with overrides.operate(load()) as operator:
         service, instance = operator.find(*target)
         order = overrides.signed(why, span, drain=True)

@@ -66,9 +66,7 @@ Ask = Callable[[tuple[str, ...]], dict[str, Any]]
 @options.zone
 @options.failover
 @options.reads_registry
-@click.pass_context
 def command(
-    ctx: click.Context,
     name: str,
     qtype: str,
     client: str | None,
@@ -100,7 +98,7 @@ def command(
         raise click.UsageError(str(error)) from None
 
     if at:
-        _refuse_beside_server(ctx)
+        _refuse_beside_server()
         if whole(name, "") != name:
             name = whole(name, _zone_of(at))
         _tell(lambda tried: _ask_server(at, name, qtype, client, tried, moment), changes, as_json)
@@ -137,10 +135,10 @@ def _zone_of(server: str) -> str:
     return str(zones[0]) if isinstance(zones, list) and zones else ""
 
 
-def _refuse_beside_server(ctx: click.Context) -> None:
+def _refuse_beside_server() -> None:
     """What would say nothing to a server, which has a registry and zones of its own."""
     for name in ("registry", "config", "zone", "failover"):
-        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+        if options.is_given(name):
             raise click.UsageError(f"--{name} and --server don't go together: the server has its own")
 
 

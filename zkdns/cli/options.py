@@ -126,6 +126,19 @@ failover = click.option(
 )
 
 
+def is_given(flag: str) -> bool:
+    """Whether the command that runs was given this flag, as in `ttl_interval`: one that has a default has a
+    value all the same."""
+    source = click.get_current_context().get_parameter_source(flag)
+    return source is not click.core.ParameterSource.DEFAULT
+
+
+def refuse_without(flag: str, other: str, is_there: bool) -> None:
+    """A flag that says nothing without another one."""
+    if not is_there and is_given(flag.removeprefix("--").replace("-", "_")):
+        raise click.UsageError(f"{flag} says nothing without {other}")
+
+
 OTHERS = ("zone", "failover", "zones")
 """Flags that are settings, of commands that read the registry."""
 

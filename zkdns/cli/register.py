@@ -99,6 +99,7 @@ def command(
     program is ended after the registration, by `--linger` where clients need time to notice. Of several
     --registry it is in the first zk:// one.
     """
+    options.refuse_without("--ttl-interval", "--ttl-check", ttl_check is not None)
     settings = options.load(registry, config)
     url = options.first_ensemble(settings, "instances register")
     payload = describe(url, **fields)

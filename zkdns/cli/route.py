@@ -59,14 +59,13 @@ def command(
     `--then` begins the next tier, which helps where the one before it can't. A SHARE is 0 to 65535. With
     SERVICE alone it shows the route in force, with nothing all of them.
     """
-    settings = load()
-    if end and (service is None or targets):
+    is_described = any(map(options.is_given, ("spill", "over", "span", "why")))
+    if end and (service is None or targets or is_described or options.is_given("failover")):
         raise click.UsageError("--end takes a SERVICE and nothing else")
     if not end and not targets:
-        given = (spill is not None, over is not None, span is not None, bool(why))
-        if any(given):
+        if is_described:
             raise click.UsageError("there is no TARGET: what should the name stand for?")
-        _show(settings, service, as_json)
+        _show(load(), service, as_json)
         return
     assert service is not None  # noqa: S101  (targets come after it)
     if not service or "/" in service or service in (".", ".."):
@@ -74,7 +73,7 @@ def command(
     fields: dict[str, object] = {"to": _read(targets), "spill": spill, "over": over} if targets else {}
     route = _parse(fields) if fields else None
     notes: list[str] = []
-    with overrides.operate(settings) as operator:
+    with overrides.operate(load()) as operator:
         if route is None:
             before, after = operator.change(service, "", lambda held, now: None)
             if before is None:
