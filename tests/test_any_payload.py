@@ -37,7 +37,7 @@ addresses = st.sampled_from(
         "",
     ]
 )
-numbers = st.sampled_from([-1, 0, 1, 80, 65_535, 65_536, 1e9, 0.5, True, "80", None])
+numbers = st.sampled_from([-1, 0, 1, 80, 65_535, 65_536, 1e9, 0.5, 5e-324, 1e308, True, "80", None])
 words = st.sampled_from(["a", "A", "_tcp", "é", "x" * 300, "", "-", ".", "a.b", "http", "\0", "ns", "*"])
 registrations = st.fixed_dictionaries(
     {"address": addresses | st.lists(addresses, max_size=4) | anything},
@@ -53,6 +53,9 @@ registrations = st.fixed_dictionaries(
         "meta": st.dictionaries(words, words | numbers, max_size=4) | anything,
     },
 )
+tiers = st.lists(
+    st.dictionaries(st.sampled_from(["good", "x.good", "good@r1"]), numbers, max_size=2), max_size=2
+)
 settings_of_services = st.fixed_dictionaries(
     {},
     optional={
@@ -64,6 +67,12 @@ settings_of_services = st.fixed_dictionaries(
         "hold": numbers,
         "srv_scale": numbers,
         "check": anything,
+        "near": st.sampled_from(["off", "prefer", "balanced"]) | words,
+        "near_min": numbers,
+        "to": tiers | anything,
+        "from": tiers | anything,
+        "over": numbers,
+        "spill": numbers,
     },
 )
 payloads = st.one_of(

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.routes import (
+    MAX_OVER_SECONDS,
     MAX_TARGETS,
     MAX_TIERS,
     RAMP_STEPS,
@@ -105,6 +106,20 @@ def test_a_ramp_moves_evenly_in_steps_of_one_per_cent(after: float, over: float)
         later, _ = at_time(route, due)
         then = dict(later[0])[Target("v2")] / sum(s for _, s in later[0])
         assert 0 < then - part <= Fraction(2, RAMP_STEPS)
+
+
+@given(
+    st.floats(0, MAX_OVER_SECONDS),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(0, 4e9),
+)
+def test_whatever_the_seconds_of_a_ramp_and_its_beginning_its_shares_are_told(
+    over: float, written: float, now: float
+) -> None:
+    route = parse_route({"to": [{"v2": 1}], "from": [{"v1": 1}], "over": over}, written)
+    for moment in (now, written, written + over / 2, written + over):
+        found, due = at_time(route, moment)
+        assert due is not None or found == route.tiers
 
 
 def test_a_side_of_a_ramp_with_fewer_tiers_stands_on_its_last_one() -> None:

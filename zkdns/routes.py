@@ -167,7 +167,7 @@ def _plain(share: Fraction) -> float:
 
 def at_time(route: Route, now: float) -> tuple[tuple[Tier, ...], float | None]:
     """The tiers in force, and when the next step is due (None: never)."""
-    if not route.over or not route.start:
+    if not route.over or not route.moves(now):  # what has moved, divided by a tiny `over`, would be infinite
         return route.tiers, None
     written = route.written
     step = int(max(0.0, now - written + ROUNDING) * RAMP_STEPS / route.over)
