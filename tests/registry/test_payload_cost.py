@@ -206,6 +206,23 @@ def test_a_megabyte_costs_no_step_for_each_of_its_items_whoever_reads_it(shape: 
     assert {what: cost for what, cost in costs.items() if cost > MOST} == {}
 
 
+@pytest.mark.parametrize(
+    "data", [b"[{},{}]", b"[1,1", b"[" * 5000, b'{"a":1', b'"text"', b"\xff", b"1" * 400]
+)
+def test_what_is_no_object_is_read_once_to_be_told_so(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of values was read again for what is told of it, some 20 ms each time."""
+    read: list[bytes] = []
+    real = json_values.read
+    monkeypatch.setattr(json_values, "read", lambda data: read.append(data) or real(data))
+    for url, names in (
+        *((url, names) for url in FORMATS.values() for names in (("web", "a"), ("web",))),
+        *((f"zk://h/?preset={preset}", names) for preset in presets.names() for names in places_of(preset)),
+    ):
+        read.clear()
+        read_as(url, names, data)
+        assert len(read) <= 1, (url, names)
+
+
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: name[:20])
 def test_a_name_of_a_megabyte_costs_as_little(name: str) -> None:
     costs = {format: cost(url, ("web", name), b"") for format, url in FORMATS.items()}

@@ -110,8 +110,8 @@ def decode(data: bytes) -> Any:
         return ABSENT
 
 
-def why_no_json(data: bytes) -> BadData:
-    """What to tell of a payload that is empty or no JSON."""
+def why_no_json(data: bytes, error: Exception | None) -> BadData:
+    """What to tell of a payload that is empty or no JSON. `error`: what its reading met; None: it is some."""
     cure = 'write JSON such as {"address": "10.0.0.5", "port": 8080}'
     if not data.strip():
         return BadData("its data is empty", cure)
@@ -122,11 +122,9 @@ def why_no_json(data: bytes) -> BadData:
             )
     if b"\0" in data:
         return BadData("its data holds NUL characters", "write it as UTF-8 text, without NUL (\\0) in it")
-    try:
-        json_values.read(data)
-    except RecursionError:
+    if isinstance(error, RecursionError):
         return BadData("its data is nested too deep", cure)
-    except ValueError as error:
+    if error is not None:
         text = str(error)
         why = text.removeprefix("JSON is malformed: ") if "utf-8" not in text else "not UTF-8"
         return BadData(f"its data is no JSON: {why}", cure)

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias, get_args
 from zkdns import parts
 from zkdns.model import DEFAULTS, NONE_HEALTHY, Check, Nearness, ServiceSettings
 from zkdns.registry import formats
-from zkdns.registry.fields import ABSENT, BadData, Rule, number, one_of, show, whole, why_no_json
+from zkdns.registry.fields import ABSENT, BadData, Rule, number, one_of, show, whole
 from zkdns.routes import parse_route
 
 DAY: Final = 86_400
@@ -119,7 +119,7 @@ def read_node(format: str, node: formats.Node, written: float = 0.0, zxid: int =
         return DEFAULTS, [], None
     value = node.value
     if value is ABSENT:
-        error = why_no_json(data)
+        error = node.why_no_object()
         json = "no JSON" in error.what
         cure = 'write JSON such as {"ttl": 5, "policy": "weighted"}, or nothing' if json else error.cure
         return DEFAULTS, [BadData(error.what, cure)], None

@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from zkdns import parts
 from zkdns.model import Registration
-from zkdns.registry.fields import BadData, decode, why_no_json
+from zkdns.registry import json_values
+from zkdns.registry.fields import ABSENT, BadData, why_no_json
 
 _UNREAD: Final = object()
 
@@ -24,20 +25,29 @@ _UNREAD: Final = object()
 class Node:
     """One znode as a format sees it: its own name, its data, and the JSON in it (read at need)."""
 
-    __slots__ = ("_object", "_value", "data", "name")
+    __slots__ = ("_error", "_object", "_value", "data", "name")
 
     def __init__(self, name: str, data: bytes) -> None:
         self.name = name
         self.data = data
         self._value: Any = _UNREAD
+        self._error: Exception | None = None
         self._object: dict[str, Any] | None = None
 
     @property
     def value(self) -> Any:
         """The JSON in the data, or ABSENT."""
         if self._value is _UNREAD:
-            self._value = decode(self.data)
+            try:
+                self._value = json_values.read(self.data)
+            except (ValueError, RecursionError) as error:
+                self._value, self._error = ABSENT, error.with_traceback(None)
         return self._value
+
+    def why_no_object(self) -> BadData:
+        """What to tell where it is no JSON object. It is not read again: a megabyte takes its time."""
+        assert not isinstance(self.value, dict)  # noqa: S101  (it is read now)
+        return why_no_json(self.data, self._error)
 
     @property
     def object(self) -> dict[str, Any]:
@@ -116,7 +126,7 @@ def demand_object(node: Node) -> dict[str, Any]:
     """The JSON object in the node's data, or BadData."""
     value = node.value
     if not isinstance(value, dict):
-        raise why_no_json(node.data)
+        raise node.why_no_object()
     return value
 
 

@@ -8,7 +8,7 @@ are; only a name can say otherwise.
 from __future__ import annotations
 
 from zkdns.model import Registration
-from zkdns.registry.fields import ABSENT, BadData, show, why_no_json
+from zkdns.registry.fields import ABSENT, BadData, show
 from zkdns.registry.formats import Node, Parsed, dubbo, native, ranked
 
 RANK = 100
@@ -33,7 +33,7 @@ def ask_each(node: Node) -> Registration | Parsed | None:
         if module.claims(node):
             return module.parse(node)
     if node.value is ABSENT and node.data.strip() and not node.data.lstrip().startswith((b"{", b"[")):
-        error = why_no_json(node.data)
+        error = node.why_no_object()
         if "no JSON" not in error.what:
             raise error
         text = node.data[:200].decode("utf-8", "replace")
