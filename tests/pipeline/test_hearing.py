@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from support.examples import examples
 from support.stepping import NOW, ROOTS, World, an_address
-from zkdns.model import Begin, Children, Event, Session, Whole
+from zkdns.model import Begin, Children, Data, Event, Session, Stat, Whole
 from zkdns.pipeline.hearing import MAX_UNTAKEN
 from zkdns.pipeline.inputs import ClockSet, Heard
 from zkdns.pipeline.registry import Registry
@@ -202,3 +202,25 @@ def instances(world: World, id: str, n: int) -> list[Event]:
         Children("/services/web", ("a", id), next(world.zxid)),
     ]
     return [*listed, *([world.data(f"/services/web/{id}", data.decode())] if n else [])]
+
+
+@pytest.mark.parametrize("more_went", [True, False])
+def test_the_first_node_of_a_session_that_is_read_alone_is_not_said_to_be_deleted(more_went: bool) -> None:
+    world = World()
+    for service in ("web", "db"):
+        world.register(service)
+        world.hear("/services", Children(f"/services/{service}", ("a",), next(world.zxid)))
+        stat = Stat(1, 1, NOW, True, owner=7)
+        world.hear("/services", Data(f"/services/{service}/a", an_address(1).encode(), stat))
+    world.rest()
+    gone = Children("/services/web", (), next(world.zxid))
+    world.pipeline.step(Heard("r1", "/services", (gone,), more_went), world.now)
+    (first,) = [change.why for change in world.ready().changes if change.what == "gone" and change.id]
+    assert ("its session is ending" in first) is more_went
+    world.now += 0.1
+    world.hear("/services", Children("/services/db", (), next(world.zxid)))
+    (last,) = [change.why for change in world.ready().changes if change.what == "gone" and change.id]
+    assert last == "its session ended: all 2 nodes of it went at once"
+    world.register("cache")
+    world.now += 2.0
+    assert not world.pipeline._hearing.awaits_losses(world.now), "what never came keeps no words open"

@@ -78,3 +78,16 @@ def test_what_others_lose_all_the_time_makes_no_one_moment_of_two() -> None:
         finish(sessions.take(service("cache", 0x100 + n), None, NOW + 10.5 + n / 2))
     finish(sessions.take(service("db", 0x10), None, NOW + 20.5))
     assert sessions.why_gone(NODE) == f"{ENDED}, or {DELETED}"
+
+
+def test_while_more_went_than_is_read_nobody_knows_that_a_session_goes_on() -> None:
+    """Of a session that ends the first batch may have one node alone."""
+    awaits = True
+    sessions = Sessions(lambda now: awaits)
+    for name in ("web", "db", "cache"):
+        finish(sessions.take(None, service(name, 0x10), NOW))
+    finish(sessions.take(service("web", 0x10), None, NOW + 10.0))
+    awaits = False
+    assert sessions.why_gone(NODE) == f"{DELETED}, or {ENDING}: 2 more of it stand", "as it was then"
+    finish(sessions.take(service("db", 0x10), None, NOW + 20.0))
+    assert sessions.why_gone(NODE) == f"{DELETED}: 1 more of its session stands", "all was read"

@@ -1136,3 +1136,40 @@ def test_what_was_told_before_all_is_read_is_not_read_again() -> None:
     assert world.view == world.truth
     ops = read_ops(world)
     assert len(ops) == len(set(ops))
+
+
+def test_until_each_list_that_something_went_from_is_read_more_went_than_is_told() -> None:
+    world = world_of_one()
+    for name in ("web/b", "db/a"):
+        world.put(f"{ROOT}/{name}")
+    world.serve()
+    assert not world.reads.more_went, "nothing went"
+    world.drop(f"{ROOT}/web/a")
+    (first,) = world.poll()
+    world.drop(f"{ROOT}/web/b")
+    world.drop(f"{ROOT}/db/a")
+    world.give(first)
+    (second,) = world.poll()
+    assert world.heard[-1] == [Children]
+    assert world.reads.more_went
+    world.drop(f"{ROOT}/db")
+    world.give(second)
+    assert world.reads.more_went, "it went after that was sent"
+    world.serve()
+    assert not world.reads.more_went
+
+
+def test_a_server_that_tells_lists_alone_tells_by_these_that_more_went() -> None:
+    world = world_of_one(one_shot=True)
+    world.drop(f"{ROOT}/web/a", tell=False)
+    world.reads.watched(CHILD, f"{ROOT}/web")
+    assert world.reads.more_went
+    world.serve()
+    assert not world.reads.more_went
+
+
+def test_a_connection_that_is_lost_tells_nothing_of_what_went() -> None:
+    world = world_of_one()
+    world.drop(f"{ROOT}/web/a")
+    world.reads.lost(world.now)
+    assert not world.reads.more_went

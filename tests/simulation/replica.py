@@ -211,7 +211,7 @@ class Replica:
             if link.stirred or now >= link.wake:
                 link.flush(now)
             for scope, events in link.reads.events():
-                self._step(Heard(name, scope.root, tuple(events)), now)
+                self._step(Heard(name, scope.root, tuple(events), link.reads.more_went), now)
 
     def set_clock(self, by: float, now: float) -> None:
         """Somebody sets the clock of the wall."""

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
 from typing import TypeVar
 
@@ -183,16 +184,15 @@ class Driver:
             self.pipeline.step(FileRead(name, file.load()), self.look())
             return file
         return ZooKeeperSource(
-            url, zookeeper, registry.scopes, lambda root, events, at: self._hear(name, root, events, at),
-            self._mirrors,
+            url, zookeeper, registry.scopes, partial(self._hear, name), self._mirrors,
         )  # fmt: skip
 
-    def _hear(self, name: str, root: str, events: list[Event], at: float) -> None:
+    def _hear(self, name: str, root: str, events: list[Event], at: float, more_went: bool = False) -> None:
         if self.heard is not None:
             self.heard(name, root, events)
         if self._noticed is None:
             self._noticed = at
-        self.step(Heard(name, root, tuple(events)))
+        self.step(Heard(name, root, tuple(events), more_went))
 
     def _host_changed(self, host: str, addresses: tuple[str, ...]) -> None:
         self.step(HostResolved(host, addresses, self._lookups.problems.get(host, "")))

@@ -16,6 +16,7 @@ from msgspec import Struct
 from zkdns.model import Begin, Children, Event
 from zkdns.pipeline.inputs import Heard
 from zkdns.pipeline.registry import Registry
+from zkdns.pipeline.sessions import SESSION_END_SECONDS
 from zkdns.wall import Wall
 
 DOING = "heard"
@@ -60,6 +61,8 @@ class Hearing:
         self._is_owed = False
         """Whether `work` ended within a batch last time: nothing could be shown of what it took."""
         self._left: dict[tuple[str, str, str, type[Event]], Event] = {}
+        self._more_went: dict[str, float] = {}
+        """Registries whose last batch said that more went than was read, and when that was taken."""
 
     @property
     def has_work(self) -> bool:
@@ -74,6 +77,18 @@ class Hearing:
     def is_within(self) -> bool:
         """Whether a batch is taken in part: what was told at once is shown at once."""
         return bool(self._queue) and self._queue[0].is_begun
+
+    def awaits_losses(self, now: float) -> bool:
+        """Whether more may have gone in this moment than is heard of."""
+        if self._more_went:
+            ended = [name for name, at in self._more_went.items() if now - at > SESSION_END_SECONDS]
+            for name in ended:
+                del self._more_went[name]
+        return bool(self._queue or self._more_went)
+
+    def shift(self, by: float) -> None:
+        """The clock was set."""
+        self._more_went = {name: at + by for name, at in self._more_went.items()}
 
     def take(self, heard: Heard, now: float) -> None:
         """Take a batch, or as much of it as there is time for; the rest is for `work`."""
@@ -113,6 +128,9 @@ class Hearing:
             if self._tick() > until:
                 return False
         self._queue.popleft()
+        self._more_went.pop(heard.registry, None)
+        if heard.more_went:
+            self._more_went[heard.registry] = now
         self._heard_out(heard, now)
         return True
 

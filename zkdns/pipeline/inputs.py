@@ -35,10 +35,12 @@ class OfRegistry(Struct, frozen=True):
 
 
 class Heard(OfRegistry, frozen=True):
-    """What one of its roots tells, in the order in which it was told."""
+    """What one of its roots tells, in the order in which it was told. `more_went`: whether watch events told
+    of more that went in its ensemble, which is not read yet."""
 
     root: str
     events: tuple[Event, ...]
+    more_went: bool = False
 
 
 class FileRead(OfRegistry, frozen=True):

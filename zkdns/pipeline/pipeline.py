@@ -116,7 +116,7 @@ class Pipeline:
             self.builder, self.routes, self._origins.number,
             threads=threads, compiles=compiles, defers=defers, prepare=prepare,
         )  # fmt: skip
-        sessions = Sessions()
+        sessions = Sessions(lambda now: self._hearing.awaits_losses(now) or self.registries.has_work)
         causes = Causes(sessions.why_gone, self._health.override_of, self.registries.lifted_by)
         self._telling = Telling(causes, self.wall)
         self._publisher = Publisher(
@@ -166,7 +166,7 @@ class Pipeline:
             case Heard():
                 self._hearing.take(happened, now)
             case ClockSet():
-                own = self._start, self._health, self._own_nodes, self._agenda, self._publisher
+                own = self._hearing, self._start, self._health, self._own_nodes, self._agenda, self._publisher
                 for part in (self.registries, *own):
                     part.shift(happened.by)
             case Probed():

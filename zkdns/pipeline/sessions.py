@@ -2,14 +2,14 @@
 
 Rules: pure; time comes in as an argument. A registry tells that a node is gone, and not why. That others of
 its session still stand, or that all of them went at once, says as much as can be known; where a session held
-one node, both reasons are named. So they are where several nodes go in one moment and others of the session
-stand: where it ended, these are not read yet.
+one node, both reasons are named. So they are where others of the session stand, and several nodes go in one
+moment or more went than is read: where it ended, these are not read yet.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -27,19 +27,23 @@ DELETED: Final = "its node was deleted"
 
 
 class Lost(NamedTuple):
-    """How many nodes of a session went, and when the last of them did."""
+    """How many nodes of a session went, and when the last of them did. `is_all`: whether nothing else went
+    that was not known when they did."""
 
     nodes: int
     at: float
+    is_all: bool = True
 
 
 NONE: Final = Lost(0, float("-inf"))
 
 
 class Sessions:
-    """Is shown every registered service that becomes another."""
+    """Is shown every registered service that becomes another. `awaits_losses`: whether at that time more may
+    have gone than it was shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, awaits_losses: Callable[[float], bool] = lambda now: False) -> None:
+        self._awaits_losses = awaits_losses
         self._nodes: Counter[int] = Counter()
         self._lost: OrderedDict[int, Lost] = OrderedDict()
         """By session, the nodes that went in the last moment, in the order of their times."""
@@ -68,25 +72,26 @@ class Sessions:
             self._lost.popitem(last=False)
 
     def _count_lost(self, now: float, some: Sequence[tuple[int, int]]) -> None:
+        is_all = not self._awaits_losses(now)
         for owner, lost in some:
             known = self._lost.pop(owner, NONE)
-            self._lost[owner] = Lost(known.nodes + lost, now)
+            self._lost[owner] = Lost(known.nodes + lost, now, is_all and known.is_all)
             self._nodes[owner] -= lost
             if not self._nodes[owner]:
                 del self._nodes[owner]
 
     def shift(self, by: float) -> None:
         """The clock was set."""
-        self._lost = OrderedDict((owner, Lost(n, at + by)) for owner, (n, at) in self._lost.items())
+        self._lost = OrderedDict((owner, one._replace(at=one.at + by)) for owner, one in self._lost.items())
 
     def why_gone(self, instance: Instance) -> str:
         """What is known of an instance's end."""
         if not instance.ephemeral:
             return DELETED if instance.zxid else f"removed from {file_of(instance.path)}"
-        lost = self._lost.get(instance.owner, NONE).nodes
+        lost, _, is_all = self._lost.get(instance.owner, NONE)
         if left := self._nodes[instance.owner]:
             stand = "stands" if left == 1 else "stand"
-            if lost == len(self._lost) == 1:
+            if is_all and lost == len(self._lost) == 1:
                 return f"{DELETED}: {left} more of its session {stand}"
             return f"{DELETED}, or {ENDING}: {left} more of it {stand}"
         if lost > 1:

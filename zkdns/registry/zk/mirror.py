@@ -203,6 +203,11 @@ class Mirror:
         away = time.monotonic() - self._away_since
         return self._reasons.latest or (NO_ANSWER if not self._connected and away > SILENT else "")
 
+    @property
+    def more_went(self) -> bool:
+        """Whether more went than was told of; to be asked by whom it tells."""
+        return self._reads.more_went
+
     def take_noticed(self) -> float:
         """When the first watch event came since the last call (perf_counter); now, where none did."""
         noticed, self._noticed = self._noticed, None

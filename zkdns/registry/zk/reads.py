@@ -100,6 +100,11 @@ class Reads:
         return sum(len(root.plan) for root in list(self._roots))
 
     @property
+    def more_went(self) -> bool:
+        """Whether more went than was told of, as watch events say."""
+        return any(root.more_went for root in self._roots)
+
+    @property
     def audits(self) -> int:
         return self._audit.count
 

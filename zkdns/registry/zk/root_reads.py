@@ -18,6 +18,7 @@ from zkdns.registry.zk.portion import BATCH_BYTES, Portion
 from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, lineage, mark
 from zkdns.registry.zk.wire import (
     CHANGED,
+    CHILD,
     DELETED,
     GET_CHILDREN,
     GET_DATA,
@@ -73,6 +74,8 @@ class RootReads:
         self._tries: dict[ReadRequest, int] = {}
         self._announced: set[str] = set()
         self._watched_lists: set[str] = set()
+        self._went_from: set[str] = set()
+        """Lists that something went from, as watch events told, and that were not read since."""
         self._was_missing = False
         self._began = 0.0
 
@@ -86,6 +89,11 @@ class RootReads:
     def begins_at(self) -> float:
         """When what is due may be begun."""
         return 0.0 if self._queued and not self.anew else self.not_before
+
+    @property
+    def more_went(self) -> bool:
+        """Whether more went than is read."""
+        return self.anew or bool(self._went_from)
 
     @property
     def waits(self) -> bool:
@@ -112,6 +120,7 @@ class RootReads:
         self.not_before = 0.0
         self._dirty.clear()
         self._ahead.clear()
+        self._went_from.clear()
 
     # --- work ---------------------------------------------------------------------------------------
 
@@ -121,6 +130,7 @@ class RootReads:
         self._dirty.clear()
         self._ahead.clear()
         self._queued.clear()
+        self._went_from.clear()
         self._next = ReadPlan(self.scope)
         self._begin(Work.WHOLE, [ReadRequest(self.scope.root, True)], now)
         return [Begin()]
@@ -174,6 +184,8 @@ class RootReads:
         self._waiting.clear()
         self._queued.clear()
         self._tries.clear()
+        if not self._dirty:
+            self._went_from.clear()
 
     # --- watch events and replies ---------------------------------------------------------------------
 
@@ -190,6 +202,8 @@ class RootReads:
             may_overtake = self.work in (Work.NONE, Work.DRAIN)
             if kind == DELETED and may_overtake and not one_shot:
                 self._forget(path)
+            if kind == DELETED or (one_shot and kind == CHILD):
+                self._went_from.update(request.path for request in requests if request.listing)
             is_told_by_list = False
             for request in requests:
                 if may_overtake and self._is_short(request):
@@ -203,6 +217,7 @@ class RootReads:
         for request in (ReadRequest(path, True), ReadRequest(path, False)):
             self._queued.discard(request)
             self._dirty.pop(request, None)
+        self._went_from.discard(path)
         if self.work is Work.DRAIN and not (self._queued or self.in_flight):
             self.end(self._began)  # nothing is left of it, so that no reply would end it
 
@@ -276,6 +291,8 @@ class RootReads:
                     if request.path == self.scope.root:
                         self.anew = True  # what is below it counts once all of it is read, as at a start
                         continue
+            if self._went_from and request not in self._queued and request not in self._dirty:
+                self._went_from.discard(request.path)  # else something went since it was sent
             news, more = plan.take(request, data, names)
             events += news
             is_ahead = self.work is Work.DRAIN and len(more) <= SHORT and self._is_short(request)
