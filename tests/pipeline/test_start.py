@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from support.stepping import ROOTS, World
+from support.stepping import ROOTS, World, an_address, settings_of
 from zkdns.model import Begin, Children, Session, Whole
 from zkdns.pipeline.compiler import LARGE
 from zkdns.pipeline.inputs import Compilation, Ready
@@ -88,3 +88,13 @@ def test_nobody_is_woken_for_a_moment_that_is_over() -> None:
     world.pipeline.step(large.work(), world.now)
     compile_all(world, world.ready())
     assert world.pipeline.stage is Stage.READY
+
+
+def test_who_is_registered_no_more_is_kept_by_servers_that_saw_it_go() -> None:
+    """As docs/operations.md says of `hold`: one that starts meanwhile has what stands in the registry."""
+    saw_it, begins = (World(settings_of(service_defaults={"hold": 60})) for _ in range(2))
+    saw_it.publish("web", a=an_address(1), b=an_address(2))
+    for world in (saw_it, begins):
+        world.publish("web")
+    assert saw_it.states() == {"a": "suspect", "b": "suspect"}
+    assert begins.states() == {}
