@@ -634,14 +634,15 @@ def test_what_stands_under_zkdns_is_read_once_a_turn_and_at_a_pace_that_leaves_t
         return clock[0]
 
     world = World(tick=tick)
-    take_root = world.pipeline._take_root
+    roots = world.pipeline._own_roots
+    take = roots._take
 
     def slow(root: str, now: float) -> None:
         read.append(now)
         clock[0] += 0.02
-        take_root(root, now)
+        take(root, now)
 
-    world.pipeline._take_root = slow  # type: ignore[method-assign]
+    roots._take = slow  # type: ignore[method-assign]
     begun = world.now
     for _ in range(1000):
         for _ in range(5):

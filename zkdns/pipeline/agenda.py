@@ -106,16 +106,6 @@ class Agenda:
         self.queue.take_out(smallest)
         return smallest
 
-    def take(self, now: float, tick: Callable[[], float], act: Callable[[str], object]) -> None:
-        """Do all that is due, and note by `tick` what each takes."""
-        self.ring(now)
-        for _ in range(len(self.queue)):
-            name, _ = self.queue.take_next()
-            self.begin(name)
-            began = tick()
-            act(name)
-            self.spend(name, now, tick() - began)
-
     def shift(self, by: float) -> None:
         """The clock was set, whichever way: what was to be judged again at some time is due, and that tells
         when next."""

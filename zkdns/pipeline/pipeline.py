@@ -21,7 +21,6 @@ from zkdns.health.health import Health
 from zkdns.health.targets import CheckPolicy
 from zkdns.health.thresholds import LastProbe
 from zkdns.model import Catalog, Instance, Service
-from zkdns.pipeline.agenda import Agenda
 from zkdns.pipeline.changes import Causes, Moment
 from zkdns.pipeline.compiler import Compiler
 from zkdns.pipeline.defaults import ServiceDefaults
@@ -50,6 +49,7 @@ from zkdns.pipeline.inputs import (
 from zkdns.pipeline.judging import Judging, undrained
 from zkdns.pipeline.locality import Localities
 from zkdns.pipeline.own_nodes import OwnNodes
+from zkdns.pipeline.own_roots import OwnRoots
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.registries import Registries
 from zkdns.pipeline.replica import Replica
@@ -60,7 +60,6 @@ from zkdns.pipeline.start import Stage, Start
 from zkdns.pipeline.telling import Telling
 from zkdns.pipeline.wrong import Wrong
 from zkdns.problems import Problems
-from zkdns.roots import OVERRIDES, TOPOLOGY
 from zkdns.routes import Target
 from zkdns.steps import Steps
 from zkdns.wall import Wall
@@ -89,67 +88,61 @@ class Pipeline:
     ) -> None:
         self.settings = settings
         self.wall = Wall()
-        self._gatherer = Gatherer(settings.failover, self.wall)
+        self._tick, self._threads = tick, threads
+        self._until, self._is_told = 0.0, False
+        """Of a turn: when it has had its time, and whether all was handed on that was heard."""
+        self._urgent = True
+        """Whether something is to be published though nothing is answered yet."""
+        # what registries, replicas and checks say
         self.replica = replica or Replica("")
         self.registries = Registries(settings, now, self.wall)
+        self._start = Start(self.registries.values())
         self._hearing = Hearing(self.registries, self.wall, tick, self._heard_out)
         self._hearing.grace = settings.grace
+        self._gatherer = Gatherer(settings.failover, self.wall)
+        policy = CheckPolicy.of(settings.allow_command_checks, settings.check_targets)
+        self._health = Health(self.replica.id, probes=replica is not None, policy=policy, wall=self.wall)
+        # what is answered: zones, the map, host names, routes
+        self.services: dict[str, Service] = {}
+        """As they are answered, with their states."""
         self.builder = Builder(settings.zone, addresses, settings.ttl, position_of, aside=threads)
         self.overlay = Overlay(self.builder)
         self._localities = Localities(settings)
         self._localities.put_in_force(self.builder, now)
         self._origins = Origins(self.registries)
-        self._health = Health(
-            self.replica.id,
-            probes=replica is not None,
-            policy=CheckPolicy.of(settings.allow_command_checks, settings.check_targets),
-            wall=self.wall,
-        )
-        writes = replica is not None and self.registries.own is not None
-        self._own_nodes = OwnNodes(self.replica, self._health, writes=writes)
-        self.services: dict[str, Service] = {}
-        """As they are answered, with their states."""
+        self._hostnames = Hostnames(settings.zone, self.services, self.wall)
         several = len(settings.registry) > 1
         self.routes = RouteBook(self.services, self._gatherer.views, settings.failover, several)
-        self._hostnames = Hostnames(settings.zone, self.services, self.wall)
+        # from one to the other, service by service
         self._compiler = Compiler(
             self.builder, self.routes, self._origins.number,
             threads=threads, compiles=compiles, defers=defers, prepare=prepare,
         )  # fmt: skip
+        judge = Judging(self._judge, self._health.trial, self._complete, self._compiler.attempt, self.wall)
         sessions = Sessions(lambda now: self._hearing.awaits_losses(now) or self.registries.has_work)
         causes = Causes(sessions.why_gone, self._health.override_of, self.registries.lifted_by)
         self._telling = Telling(causes, self.wall)
         self._publisher = Publisher(
-            self.services,
-            routes=self.routes,
-            judging=Judging(
-                self._judge, self._health.trial, self._complete, self._compiler.attempt, self.wall
-            ),
-            compiler=self._compiler,
-            sessions=sessions,
-            telling=self._telling,
-            moved=self._hostnames.changed,
-            wall=self.wall,
-            tick=tick,
-        )
+            self.services, routes=self.routes, judging=judge, compiler=self._compiler, sessions=sessions,
+            telling=self._telling, moved=self._hostnames.changed, wall=self.wall, tick=tick,
+        )  # fmt: skip
         self._gathering = Gathering(
             self.registries, self._gatherer, self._publisher,
             routes=self.routes, hostnames=self._hostnames, health=self._health, wall=self.wall,
             defaults=ServiceDefaults(settings.service_defaults, settings.file),
+        )  # fmt: skip
+        # what stands under /zkdns, and what is wrong
+        writes = replica is not None and self.registries.own is not None
+        self._own_nodes = OwnNodes(self.replica, self._health, writes=writes)
+        self._own_roots = OwnRoots(
+            self.registries.own, self._own_nodes,
+            override=self._gathering.override, take_map=self._take_map, wall=self.wall,
         )  # fmt: skip
         self._wrong = Wrong(
             self.wall, registries=self.registries, gatherer=self._gatherer, hostnames=self._hostnames,
             localities=self._localities, health=self._health, routes=self.routes, compiler=self._compiler,
             publisher=self._publisher, builder=self.builder, overlay=self.overlay, replica=self.replica,
         )  # fmt: skip
-        self._tick, self._threads = tick, threads
-        self._agenda = Agenda()
-        """Roots under /zkdns that told something: reading them takes a part of the time alone."""
-        self._until, self._is_told = 0.0, False
-        """Of a turn: when it has had its time, and whether all was handed on that was heard."""
-        self._urgent = True
-        """Whether something is to be published though nothing is answered yet."""
-        self._start = Start(self.registries.values())
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -166,8 +159,8 @@ class Pipeline:
             case Heard():
                 self._hearing.take(happened, now)
             case ClockSet():
-                own = self._hearing, self._start, self._health, self._own_nodes, self._agenda, self._publisher
-                for part in (self.registries, *own):
+                parts = self.registries, self._hearing, self._start, self._health
+                for part in (*parts, self._own_nodes, self._own_roots, self._publisher):
                     part.shift(happened.by)
             case Probed():
                 names = self._health.take(happened.target, happened.verdict, now)
@@ -200,32 +193,18 @@ class Pipeline:
 
     def _heard_out(self, heard: Heard, now: float) -> None:
         """All that a registry told at once is taken."""
-        registry = self.registries[heard.registry]
         self._gathering.is_due = True
-        if registry is not self.registries.own:
-            return
-        if not registry.connected:
-            self._own_nodes.lose(registry, now)
-        if registry.tree is None or heard.root not in registry.tree.reducers:
-            self._agenda.mark_soon((heard.root,), now)
+        if self.registries[heard.registry] is self.registries.own:
+            self._own_roots.hear(heard.root, now)
 
-    def _take_root(self, root: str, now: float) -> None:
-        """What stands under /zkdns now, where it was read."""
-        own = self.registries.own
-        if own is None or root not in own.wholes:
-            return
-        if root == OVERRIDES:
-            self._gathering.override()
-        elif root == TOPOLOGY:
-            data = own.topology.nodes().get(())
-            is_aside = self._threads and self.stage is not Stage.LOADING
-            if is_aside and (work := self._localities.take_aside(data)) is not None:
-                self._compiler.aside.append(Compilation("", work))
-            else:
-                self._localities.take_node(data)
-                self._relocate(now)
+    def _take_map(self, data: bytes | None, now: float) -> None:
+        """What stands in the node of the map of networks; a large one is read in a thread."""
+        is_aside = self._threads and self.stage is not Stage.LOADING
+        if is_aside and (work := self._localities.take_aside(data)) is not None:
+            self._compiler.aside.append(Compilation("", work))
         else:
-            self._own_nodes.take(root, own, now)
+            self._localities.take_node(data)
+            self._relocate(now)
 
     def _relocate(self, now: float) -> None:
         """Clients stand elsewhere now, by the map."""
@@ -263,13 +242,13 @@ class Pipeline:
         """Do what is due, for so many seconds: what moves in the answers by it."""
         until, was_loading = self._tick() + budget, self.is_loading
         self._until = until
-        attempt, take_root, hearing = self.wall.attempt, self._take_root, self._hearing
+        hearing = self._hearing
         if hearing.has_work:
             self._gathering.hurry()
         # Each batch that was heard out is shown before the next one is begun.
         if hearing.is_within or not self._gathering.is_within:
             hearing.work(now, until)
-        self._agenda.take(now, self._tick, lambda root: attempt(root, lambda: take_root(root, now), None))
+        self._own_roots.work(now, self._tick)
         if not hearing.is_within and self._start.load(now):  # from now on there is something to answer from
             self._gathering.override(None)
             self._gathering.is_due = True
@@ -325,7 +304,7 @@ class Pipeline:
             self._publisher.mark(self._start.finish())
 
     def _wake(self, now: float) -> float | None:
-        due = [self._publisher.wake, self._agenda.wake, *self._start.wakes(now)]
+        due = [self._publisher.wake, self._own_roots.wake, *self._start.wakes(now)]
         due += self._own_nodes.wakes(self.builder.serial, serves=not self.is_loading)
         due += self._origins.wakes(self.settings.stale_max, now)
         return min((at for at in due if at is not None), default=None)
@@ -350,7 +329,7 @@ class Pipeline:
     @property
     def idle(self) -> bool:
         """Whether all that is known is in the answers."""
-        is_read = self._agenda.idle and not (self._health.has_work or self._hearing.has_work)
+        is_read = self._own_roots.idle and not (self._health.has_work or self._hearing.has_work)
         is_shown = not (self._gathers and self._gathering.has_work)
         is_told = self._publisher.idle and not self._telling.has_work
         return is_read and is_shown and is_told and not self.builder.has_more
