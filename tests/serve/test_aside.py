@@ -23,7 +23,8 @@ from zkdns.forward.pending import Pending
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve.aside import MAX_ASKING, MAX_SERVICES, MAX_WAITING, Aside, run_in
 from zkdns.serve.clients import ClientTable
-from zkdns.serve.dispatch import MAX_STEPS, Dispatcher
+from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.waiting import MAX_STEPS
 
 HERE, THERE = network_of("192.0.2.1"), network_of("198.51.100.1")
 

@@ -10,17 +10,15 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from zkdns.answers.deferred import Asleep
-from zkdns.answers.table import Entry, Name, Position, Table, Unready
+from zkdns.answers.table import Entry, Name, Position, Table
 from zkdns.config import Settings
 from zkdns.dns import ede
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.dns.reply import AA, fail
 from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
-from zkdns.forward.allow import network_of
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.pending import Pending
 from zkdns.forward.stored import Wanted, wanted_of
@@ -41,6 +39,7 @@ from zkdns.serve.respond import (
     respond,
     resume,
 )
+from zkdns.serve.waiting import Waiting
 from zkdns.serve.wordings import Asked, Wordings, asked_of, other_words
 
 log = logging.getLogger("zkdns.serve")
@@ -58,12 +57,6 @@ _RECALLED = 4
 """So many that are recalled are answered between two looks at the clock: they take some 0.02 ms."""
 
 _CLIENTS = 1000
-
-MAX_STEPS = 3
-"""Steps in which an answer may be compiled after the first."""
-
-_NOT_COMPILED = ede.option(ede.NOT_READY, "the name is not compiled yet")
-_TOO_MANY = ede.option(ede.NOT_READY, "too many names wait to be compiled")
 
 MAX_COMPILED = 2
 """Services that one question has compiled: its own, and one that an alias of a zone file leads to."""
@@ -85,18 +78,10 @@ def _leave(service: str) -> None:
     """Where nothing is deferred there is nothing to compile."""
 
 
-class _Waiting(NamedTuple):
-    """A request whose answer is compiled first: at this name it was not ready."""
-
-    request: Request
-    pending: Pending
-    name: Name
-    aside: Aside
-
-
 class Dispatcher:
     """Where a packet goes: `read` makes a request of it, `dispatch` its reply. `table`: what is answered
-    from; whoever publishes applies Deltas to it between two queries."""
+    from; whoever publishes applies Deltas to it between two queries. `aside`: where what is not ready is
+    compiled; None for here and now."""
 
     def __init__(
         self,
@@ -106,8 +91,6 @@ class Dispatcher:
         aside: Aside | None = None,
     ) -> None:
         self.table = table
-        self.aside = aside
-        """Where what is not ready is compiled; None: here and now."""
         self.forwarder = forwarder
         self.position = position
         self.compile_now: Callable[[str], None] = _leave
@@ -131,9 +114,14 @@ class Dispatcher:
         """Of clients that may not have names forwarded, and of those that may."""
         self._wanted: Wordings[Wanted] = Wordings()
         """Of those that may, what upstreams answered."""
-        self.following = Following(forwarder, self._answer, self._fail, self._note_rest)
+        self.following = Following(forwarder, self._answer, self._fail, self._note_answered)
+        self._waiting = self._wait_by(aside) if aside is not None else None
         if forwarder is not None:
             forwarder.lead_home = self.following.lead_home
+
+    def _wait_by(self, aside: Aside) -> Waiting:
+        follow, note = self.following.lead_out, self._note_answered
+        return Waiting(aside, resume=self._resume, follow=follow, failed=self._fail, note=note)
 
     def configure(self, settings: Settings) -> None:
         """These settings are in force from now on."""
@@ -171,14 +159,11 @@ class Dispatcher:
         limit: int = HIGHEST_UDP,
     ) -> list[Outcome]:
         """The same of messages that came together, each from the client at its place; of the first ones,
-        where it is over before the rest had their turn."""
-        outcomes: list[Outcome] = []
+        where it is over before the rest had their turn. In one piece, since each packet goes through it:
+        calls would be a part of what a plain answer costs."""
         if self.query_log is not None:
-            for packet, client in zip(packets, clients, strict=True):
-                outcomes.append(self.dispatch(self.read(packet, client, transport, limit)))
-                if is_over is not None and is_over():
-                    break
-            return outcomes
+            return self._dispatch_one_by_one(packets, clients, is_over, transport, limit)
+        outcomes: list[Outcome] = []
         forwarder = self.forwarder
         allows = forwarder.allows if forwarder is not None else _may_not
         table, position, theirs = self.table, self._take_position, self._wanted.recall
@@ -190,6 +175,7 @@ class Dispatcher:
         now, began = time.time(), self._begin(len(packets))
         look_at = 1
         for packet, client in zip(packets, clients):  # noqa: B905  (`strict` is dear where one comes alone)
+            # is there time for it?
             if len(outcomes) >= look_at:
                 if began:
                     self.times.observe(time.perf_counter() - began)
@@ -197,12 +183,14 @@ class Dispatcher:
                 if is_over is not None and is_over():
                     break
                 look_at = len(outcomes) + _RECALLED
-            if client is not before:  # most that come together are of one client
+            # who asks? most that come together are of one client
+            if client is not before:
                 before, forwards = client, allows(client)
                 ours = self._asked[forwards]
                 recall = ours.recall
                 if noted is not None:
                     rows = noted.lately(client)
+            # was it asked before, in these words?
             wanted: Wanted | None = None
             words = packet[2:].lower()
             asked = recall(words)
@@ -212,6 +200,7 @@ class Dispatcher:
                 if other is not None:
                     asked = recall(other)
                     wanted = theirs(other) if asked is None and forwards else None
+            # then the reply is at hand, if it still holds
             reply: bytes | None = None
             try:
                 if asked is not None:
@@ -238,22 +227,45 @@ class Dispatcher:
                 outcomes.append(reply)
                 kinds.append(kind)
                 continue
+            # else it is read
             request = Request(packet, client, transport, limit, forwards)
-            outcome = self._conclude(request, self._answer)
-            outcomes.append(outcome)
+            outcomes.append(self._dispatch_unread(request, ours if asked is None else None))
             look_at = len(outcomes)
-            if asked is None and is_at_hand(request, table):
-                ours.remember(request, asked_of)
-            elif forwards and isinstance(outcome, bytes) and _is_of_others(outcome):
-                self._wanted.remember(request, wanted_of)
         if began and outcomes:
             self.times.observe(time.perf_counter() - began)
+        # most of those that leave together are counted alike
         while kinds:
             first = kinds[0]
             count = kinds.count(first)
             self.counts[transport, first[0], first[1]] += count
             kinds = [other for other in kinds if other != first] if count < len(kinds) else []
         return outcomes
+
+    def _dispatch_one_by_one(
+        self,
+        packets: Sequence[bytes],
+        clients: Sequence[str],
+        is_over: Callable[[], bool] | None,
+        transport: str,
+        limit: int,
+    ) -> list[Outcome]:
+        """The same where each is told to the query log."""
+        outcomes: list[Outcome] = []
+        for packet, client in zip(packets, clients, strict=True):
+            outcomes.append(self.dispatch(self.read(packet, client, transport, limit)))
+            if is_over is not None and is_over():
+                break
+        return outcomes
+
+    def _dispatch_unread(self, request: Request, ours: Wordings[Asked] | None) -> Outcome:
+        """A request of which nothing was recalled, and may be the next time. `ours`: where, if what we say
+        of it was not there already."""
+        outcome = self._conclude(request, self._answer)
+        if ours is not None and is_at_hand(request, self.table):
+            ours.remember(request, asked_of)
+        elif request.ra and isinstance(outcome, bytes) and _is_of_others(outcome):
+            self._wanted.remember(request, wanted_of)
+        return outcome
 
     def _begin(self, count: int) -> float:
         """When the first of so many queries is begun; 0.0 where none of them is timed."""
@@ -285,8 +297,8 @@ class Dispatcher:
             try:
                 outcome = respond(request, self.table, self.position)
                 if isinstance(outcome, Wait):
-                    if self.aside is not None:
-                        return self._wait(request, outcome, self.aside)
+                    if self._waiting is not None:
+                        return self._waiting.wait(request, outcome)
                     outcome = finish(request, outcome, self.table, self.position)
             except Asleep as asleep:
                 return self._ask_again(request, asleep.service, compiled)
@@ -305,43 +317,8 @@ class Dispatcher:
         except Exception:
             return None
 
-    def _wait(self, request: Request, waits: Wait, aside: Aside) -> bytes | Pending:
-        """The reply once its answer is compiled, which may take several steps. What waits holds nothing that
-        holds it: a collector that looks seldom would leave it lying about."""
-        pending = Pending(request)
-        one = _Waiting(request, pending, waits.name, aside)
-        if self._ask_aside(one, waits.unready, MAX_STEPS):
-            return pending
-        return fail(request, SERVFAIL, _TOO_MANY, request.ra)
-
-    def _ask_aside(self, one: _Waiting, unready: Unready, left: int) -> bool:
-        then = partial(self._resume, one, left)
-        network = network_of(one.request.client)
-        return one.aside.do(unready.account, network, unready.key, unready.work, then)
-
-    def _resume(self, one: _Waiting, left: int) -> None:
-        """It was compiled; `left`: how often more may have to be."""
-        request = one.request
-        reply: Outcome
-        try:
-            outcome = resume(request, one.name, self.table, self.position)
-            if isinstance(outcome, Wait):
-                if left and self._ask_aside(one, outcome.unready, left - 1):
-                    return
-                # It could not be compiled, or an alias leads elsewhere by now.
-                reply = fail(request, SERVFAIL, _NOT_COMPILED, request.ra)
-            elif isinstance(outcome, Follow):
-                reply = self.following.lead_out(request, outcome)
-            else:
-                reply = outcome
-        except Exception:
-            reply = self._fail(request)
-        if isinstance(reply, Pending):
-            reply.then(one.pending.deliver)
-        elif reply is not None:
-            if self.clients is not None:
-                self._note_told(self.clients, request)
-            one.pending.deliver(reply)
+    def _resume(self, request: Request, name: Name) -> bytes | Follow | Wait:
+        return resume(request, name, self.table, self.position)
 
     def _ask_again(self, request: Request, service: str, compiled: int) -> Outcome:
         """Once this service is compiled, which nobody had asked for."""
@@ -350,8 +327,8 @@ class Dispatcher:
         self.compile_now(service)
         return self._answer(request, compiled + 1)
 
-    def _note_rest(self, request: Request) -> None:
-        """What an alias leads to was answered."""
+    def _note_answered(self, request: Request) -> None:
+        """What an alias leads to was answered, or what was compiled first."""
         if self.clients is not None:
             self._note_told(self.clients, request)
 
