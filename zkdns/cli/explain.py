@@ -105,28 +105,35 @@ def command(
         return
     settings = load()
     name = whole(name, settings.zone[0])
-    qname = read_name(name)
 
     async def work(registries: registries.Registries) -> None:
-        snapshot = registries.compile_for(qname).snapshot()
-        routes = dict(registries.pipeline.routes.in_force)
-        now = time.time()
-        more = registries.pipeline.preview(what_if.targets_in(changes), now)
-        lifted = registries.pipeline.undrained(what_if.undrained_in(changes), now)
-
-        def ask(tried: tuple[str, ...]) -> dict[str, Any]:
-            return explain(
-                snapshot, name, qtype,
-                client=client, changes=tried, forwards=registries.forwards, routes=routes, more=more,
-                lifted=lifted,
-            )  # fmt: skip
-
+        ask = _asking_registries(registries, name, qtype, client, changes)
         try:
             _tell(ask, changes, as_json)
         except ValueError as error:
             raise click.ClickException(str(error)) from None
 
     registries.run(settings, work)
+
+
+def _asking_registries(
+    registries: registries.Registries, name: str, qtype: str, client: str | None, changes: tuple[str, ...]
+) -> Ask:
+    """As of one moment, whatever is tried."""
+    snapshot = registries.compile_for(read_name(name)).snapshot()
+    routes = dict(registries.pipeline.routes.in_force)
+    now = time.time()
+    more = registries.pipeline.preview(what_if.targets_in(changes), now)
+    lifted = registries.pipeline.undrained(what_if.undrained_in(changes), now)
+
+    def ask(tried: tuple[str, ...]) -> dict[str, Any]:
+        return explain(
+            snapshot, name, qtype,
+            client=client, changes=tried, forwards=registries.forwards, routes=routes, more=more,
+            lifted=lifted,
+        )  # fmt: skip
+
+    return ask
 
 
 def _zone_of(server: str) -> str:

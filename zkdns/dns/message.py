@@ -66,19 +66,13 @@ def read_reply(reply: bytes) -> Message | None:
     is nobody's: BIND (dns_message_parse) and unbound (parse_packet) take such replies, too. An additional
     record whose rdata is none of its type is left out (unbound: scrub_sanitize); OPT has its place there
     (RFC 6891, 6.1.1), and a reply that has it elsewhere is refused by both."""
-    if len(reply) < 17 or reply[4:6] != b"\0\1":
-        return None
-    names = Names(reply)
-    read = names.read(12, len(reply))
-    if read is None or read[1] + 4 > len(reply):
-        return None
-    asked = read[0]
-    at = first = read[1] + 4
-    question = reply[12:at]
-    counts = [reply[i] << 8 | reply[i + 1] for i in (6, 8, 10)]
-    if sum(counts) > _MAX_RECORDS:
-        return None
     size = len(reply)
+    names = Names(reply)
+    begun = _read_head(reply, names)
+    if begun is None:
+        return None
+    asked, first, counts = begun
+    at = first
     sections: list[tuple[Record, ...]] = []
     rcode = reply[3] & 0x0F
     edns = False
@@ -127,7 +121,18 @@ def read_reply(reply: bytes) -> Message | None:
         sections.append(tuple(records))
     answer, authority, additional = sections
     flags, plain = reply[2] << 8 | reply[3], reply[first:last] if is_plain else b""
-    return Message(flags, rcode, question, answer, authority, additional, edns, options, plain)
+    return Message(flags, rcode, reply[12:first], answer, authority, additional, edns, options, plain)
+
+
+def _read_head(reply: bytes, names: Names) -> tuple[bytes, int, list[int]] | None:
+    """The name that was asked for, where the first record begins, and how many records each section has."""
+    if len(reply) < 17 or reply[4:6] != b"\0\1":
+        return None
+    read = names.read(12, len(reply))
+    if read is None or read[1] + 4 > len(reply):
+        return None
+    counts = [reply[i] << 8 | reply[i + 1] for i in (6, 8, 10)]
+    return (read[0], read[1] + 4, counts) if sum(counts) <= _MAX_RECORDS else None
 
 
 def spell_query(ident: int, question: bytes, rd: bool, flags: int, edns: bool, ad: bool = False) -> bytes:

@@ -107,24 +107,7 @@ def explain(
         _refuse_unknown(then.unknown, subject, follower, bool(snapshot.files))
     case = _Case(snapshot, rtype, asker, services, subject, beyond)
     outcome, table = _respond(case, before, again)
-    account: dict[str, Any] = {
-        "name": names.text(qname).rstrip(".") or ".",
-        "type": dns.rdatatype.to_text(rtype),
-        "rcode": "REFUSED",
-        "stale": False,
-        "answer": [],
-        "instances": [],
-        "notes": [],
-        "client": stand(snapshot.topology, asker).row(),
-    }
-    if isinstance(outcome, bytes):
-        fields, notes = _tell_reply(case, table, outcome)
-        account |= fields
-    elif outcome is FORWARD and forwards(asker):
-        account["rcode"] = "FORWARDED"
-        notes = ["the name is in no zone of ours: an upstream is asked, and what it says is passed on"]
-    else:
-        notes = [_refusal(subject, asker, snapshot.zone_names)]
+    account, notes = _tell(case, outcome, table, forwards)
     account["notes"] = list(dict.fromkeys([*trial.effects, *notes]))
     return account
 
@@ -139,6 +122,30 @@ class _Case(Struct, frozen=True, eq=False):
     services: Mapping[str, Service]
     subject: Subject
     beyond: Callable[[str], Beyond]
+
+
+def _tell(
+    case: _Case, outcome: Outcome, table: Table, forwards: Callable[[str], bool]
+) -> tuple[dict[str, Any], Sequence[str]]:
+    """The account of what is said, and the notes on it."""
+    snapshot, subject, asker = case.snapshot, case.subject, case.asker
+    account: dict[str, Any] = {
+        "name": names.text(subject.qname).rstrip(".") or ".",
+        "type": dns.rdatatype.to_text(case.rtype),
+        "rcode": "REFUSED",
+        "stale": False,
+        "answer": [],
+        "instances": [],
+        "notes": [],
+        "client": stand(snapshot.topology, asker).row(),
+    }
+    if isinstance(outcome, bytes):
+        fields, notes = _tell_reply(case, table, outcome)
+        return account | fields, notes
+    if outcome is FORWARD and forwards(asker):
+        note = "the name is in no zone of ours: an upstream is asked, and what it says is passed on"
+        return account | {"rcode": "FORWARDED"}, (note,)
+    return account, (_refusal(subject, asker, snapshot.zone_names),)
 
 
 def _respond(case: _Case, before: Subject, again: Mapping[str, Service]) -> tuple[Outcome, Table]:

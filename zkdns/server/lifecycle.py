@@ -98,16 +98,10 @@ class Server:
         cache = engine.choose_cache(settings)
         native = engine.open_native(settings.engine, cache, client_table=settings.client_table)
         self.pipeline = Pipeline(
-            settings,
-            time.time(),
-            addresses=reached_at(settings.listen),
-            replica=self.replica,
+            settings, time.time(), addresses=reached_at(settings.listen), replica=self.replica,
             position_of=native.position_of if native is not None else position_of,
-            tick=time.perf_counter,
-            threads=True,
-            defers=DEFERS,
-            prepare=self._prepare,
-        )
+            tick=time.perf_counter, threads=True, defers=DEFERS, prepare=self._prepare,
+        )  # fmt: skip
         table = Table(identity=identity(f"zkdns {__version__}", socket.gethostname()))
         self.forwarder = Forwarder(settings, cache=cache, is_ours=lambda name: is_ours(name, table))
         self._threads = ThreadPoolExecutor(1, "zkdns-names")

@@ -83,7 +83,33 @@ class Web:
     async def start(self, address: Address, hosts: Iterable[str] = ()) -> None:
         """Bind and serve. `hosts`: names by which browsers may know us. ConfigError where the address can't
         be had."""
-        names = frozenset(host.lower().removesuffix(".") for host in hosts)
+        app = self._make_app(frozenset(host.lower().removesuffix(".") for host in hosts))
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=1.0,
+            keepalive_timeout=IDLE,
+            lingering_time=0.0,  # nobody reads a body, and what waited for its end for long is old by then
+            read_bufsize=READ_BYTES,
+            auto_decompress=False,
+            logger=log,
+        )
+        await self._runner.setup()
+        assert self._runner.server is not None  # noqa: S101  (it was set up)
+        try:
+            # Shared like the DNS sockets, so that a restart may overlap.
+            stream = bind(address, socket.SOCK_STREAM)
+            keep_little_unsent(stream)
+            stream.listen(BACKLOG_CONNECTIONS)
+        except OSError as error:
+            raise refused("--http", str(address), error) from None
+        self._door = Door(self._runner.server)
+        self._door.open(stream)
+        self._sampler = asyncio.create_task(self._pages.sample(partial(self._threads.run, "")))
+
+    def _make_app(self, names: frozenset[str]) -> web.Application:
+        """What is at which path, for those whom the door lets in."""
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -112,29 +138,7 @@ class Web:
         app.router.add_get("/api/v1/prometheus", self._prometheus)
         app.router.add_get("/", self._page)
         app.router.add_get("/static/{name}", _static)
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=1.0,
-            keepalive_timeout=IDLE,
-            lingering_time=0.0,  # nobody reads a body, and what waited for its end for long is old by then
-            read_bufsize=READ_BYTES,
-            auto_decompress=False,
-            logger=log,
-        )
-        await self._runner.setup()
-        assert self._runner.server is not None  # noqa: S101  (it was set up)
-        try:
-            # Shared like the DNS sockets, so that a restart may overlap.
-            stream = bind(address, socket.SOCK_STREAM)
-            keep_little_unsent(stream)
-            stream.listen(BACKLOG_CONNECTIONS)
-        except OSError as error:
-            raise refused("--http", str(address), error) from None
-        self._door = Door(self._runner.server)
-        self._door.open(stream)
-        self._sampler = asyncio.create_task(self._pages.sample(partial(self._threads.run, "")))
+        return app
 
     @property
     def lack(self) -> str:
