@@ -142,7 +142,10 @@ WALLS: dict[str, tuple[float, ...]] = {
     "idle HTTP connection, of whose reply nothing is taken": (guest.IDLE_SECONDS, guest.UNREAD_SECONDS),
     "a new HTTP connection's first request": (guest.REQUEST_SECONDS,),
     "HTTP requests that are begun in one turn of the loop": (turns.REQUESTS_PER_TURN,),
-    "HTTP requests that wait for a thread, of one network": (threads.MAX_WAITING, threads.MAX_WAITING_EACH),
+    "HTTP requests that wait for a thread, of one network; as many of those that keep one for long": (
+        threads.MAX_WAITING,
+        threads.MAX_WAITING_EACH,
+    ),
     "connections that are read on after an early end, KiB of one, for how long": (
         lingering.MAX_LINGERING,
         lingering.MAX_BYTES >> 10,

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import pytest_asyncio
 
 from support.listening import Listening
+from support.ports import free_port
 from zkdns.config import Address
 from zkdns.web import http
+from zkdns.web.scrapes import Scrapes
 from zkdns.web.threads import MAX_WAITING, MAX_WAITING_EACH, THREADS, Busy, Threads, load
 
 
@@ -25,8 +28,11 @@ class Held:
         self.began: list[str] = []
         self.tasks: list[asyncio.Task[None]] = []
 
-    async def ask(self, *addresses: str) -> None:
-        self.tasks += [asyncio.create_task(self.threads.run(each, self._work, each)) for each in addresses]
+    async def ask(self, *addresses: str, is_long: bool = False) -> None:
+        self.tasks += [
+            asyncio.create_task(self.threads.run(each, self._work, each, is_long=is_long))
+            for each in addresses
+        ]
         await asyncio.sleep(0)
 
     def _work(self, address: str) -> None:
@@ -36,7 +42,9 @@ class Held:
     async def end(self) -> None:
         self.go.set()
         await asyncio.gather(*self.tasks)
-        assert not self.threads._under_way, "clients come and go, and nothing is kept of them"
+        for share in self.threads._shares:
+            assert not share.under_way, "clients come and go, and nothing is kept of them"
+            assert not share.busy
         assert self.threads._free == THREADS
         self.threads.close()
 
@@ -91,6 +99,26 @@ async def test_those_who_fill_all_places_keep_nobody_out(held: Held) -> None:
         await held.threads.run("192.0.3.1", int)  # there are twice as many
 
 
+async def test_what_takes_long_keeps_nobody_from_the_rest_however_many_networks_ask_for_it(
+    held: Held,
+) -> None:
+    await held.ask(*[f"10.0.{n}.1" for n in range(2 * MAX_WAITING)], is_long=True)
+    with pytest.raises(Busy):
+        await held.threads.run("192.0.2.1", int, is_long=True)
+    assert len(held.began) == THREADS - 1
+    for address in ("192.0.2.1", "10.0.0.1"):
+        assert await held.threads.run(address, int) == 0, "while none of those has ended"
+
+
+async def test_what_takes_long_has_each_second_turn_however_many_ask_for_the_rest(held: Held) -> None:
+    await held.ask(*[f"10.0.{n}.1" for n in range(2 * MAX_WAITING)])
+    await held.ask("192.0.2.1", "192.0.3.1", is_long=True)
+    assert len(held.began) == THREADS
+    held.go.set()
+    await asyncio.gather(*held.tasks)
+    assert {"192.0.2.1", "192.0.3.1"} <= {*held.began[: THREADS + 4]}
+
+
 async def test_one_who_is_gone_before_its_turn_takes_none(held: Held) -> None:
     await held.ask(*["192.0.2.1"] * 3)
     held.tasks[1].cancel()
@@ -133,3 +161,42 @@ async def test_what_a_page_is_made_with_is_loaded_so(
     writer.close()
     await server.web.stop()
     assert names == [module]
+
+
+@pytest.mark.parametrize(
+    ("path", "is_long"),
+    [
+        ("/", False), ("/?service=web", False), ("/?explain=web", True), ("/metrics", False),
+        ("/api/v1/services", False), ("/api/v1/problems", False), ("/api/v1/clients", False),
+        ("/api/v1/explain?name=web", True), ("/api/v1/history", True),
+    ],
+)  # fmt: skip
+async def test_explanations_and_the_journal_are_what_takes_long(
+    path: str, is_long: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    async def noting(
+        self: Threads, address: str, work: object, *, is_long: bool = False, **more: object
+    ) -> None:
+        if address:  # else it is the server itself, which counts what is asked
+            asked.append(is_long)
+        raise Busy
+
+    async def no_pieces(self: Scrapes) -> Callable[[], Iterator[bytes]]:
+        return lambda: iter(())
+
+    monkeypatch.setattr(Threads, "run", noting)
+    monkeypatch.setattr(Scrapes, "take", no_pieces)
+    observed = MagicMock()
+    observed.status.return_value.services = {}
+    observed.status.return_value.zones = ("svc.local",)
+    web = http.Web(observed)
+    address = "127.0.0.1", free_port()
+    await web.start(Address(*address))
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    answer = await reader.readline()
+    writer.close()
+    await web.stop()
+    assert (answer.split()[1], asked) == (b"503", [is_long])

@@ -196,13 +196,15 @@ class Web:
             request, lambda: shapes.service(service, status.ttl, status.zones[0], firsts(), gather=iter)
         )
 
-    async def _send(self, request: web.Request, work: Callable[[], object]) -> web.StreamResponse:
-        """A document that may be long, as JSON."""
-        return await rows.send(request, self._asked(request), work, HEADERS)
+    async def _send(
+        self, request: web.Request, work: Callable[[], object], *, is_long: bool = False
+    ) -> web.StreamResponse:
+        """A document that may be long, as JSON. `is_long`: whether it takes long to be made."""
+        return await rows.send(request, self._asked(request, is_long=is_long), work, HEADERS)
 
-    def _asked(self, request: web.Request) -> Asked:
+    def _asked(self, request: web.Request, *, is_long: bool = False) -> Asked:
         guest = self._door.guest(request.transport) if self._door is not None else None
-        return Asked(self._threads, lambda: guest is not None and guest.has_ended)
+        return Asked(self._threads, lambda: guest is not None and guest.has_ended, is_long=is_long)
 
     async def _explain(self, request: web.Request) -> web.StreamResponse:
         query = request.query
@@ -217,7 +219,7 @@ class Web:
             work = self._observed.explain(
                 query["name"], query.get("type", "A"), query.get("client"), changes, at
             )
-            return await self._send(request, lambda: shapes.explained(work()))
+            return await self._send(request, lambda: shapes.explained(work()), is_long=True)
         except ValueError as error:
             return _json({"error": str(error)}, 400)
         except OutOfReach as error:
@@ -234,7 +236,7 @@ class Web:
         except ValueError as error:
             return _json({"error": str(error)}, 400)
         read = self._observed.history(asked)
-        return await self._send(request, lambda: shapes.history(read(), iter))
+        return await self._send(request, lambda: shapes.history(read(), iter), is_long=True)
 
     async def _told(self, request: web.Request) -> web.StreamResponse:
         name, address = request.query.get("service"), request.query.get("client")
@@ -278,7 +280,8 @@ class Web:
         await load("zkdns.web.page")
         work = self._pages.prepare(request.query, request.query.getall("if", []))
         headers = {**HEADERS, "Content-Type": "text/html; charset=utf-8"}
-        return await rows.send_pieces(request, self._asked(request), lambda: rows.encode(work()), headers)
+        asked = self._asked(request, is_long=bool(request.query.get("explain")))
+        return await rows.send_pieces(request, asked, lambda: rows.encode(work()), headers)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"} | HEADERS)
