@@ -102,7 +102,7 @@ ask web.svc.local A
 
 @pytest.mark.parametrize(
     ("mode", "due"),
-    [("prefer", {"v1/a": 0.6, "v2/c": 0.4}), ("balanced", {"v1/a": 0.6, "v2/c": 0.4, "v1/b": 0.0})],
+    [("prefer", {"v1/a": 0.75, "v2/c": 0.25}), ("balanced", {"v1/a": 0.6, "v2/c": 0.4, "v1/b": 0.0})],
 )
 def test_a_route_is_explained_by_zone_too(mode: str, due: dict[str, float]) -> None:
     world = scenario.World()

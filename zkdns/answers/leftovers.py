@@ -95,3 +95,6 @@ def _of_route(route: Routed) -> Iterator[Collection[Any]]:
         yield given.group
         yield from given.first
         yield from given.levels
+        yield given.parts.first
+        yield from given.parts.levels
+        yield from given.parts.standing.values()

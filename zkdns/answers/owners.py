@@ -14,7 +14,7 @@ from zkdns.answers import records
 from zkdns.answers.late_names import NONE_LATE, Late, find_late
 from zkdns.answers.ports import by_port, tag_labels
 from zkdns.answers.records import OwnerName
-from zkdns.answers.routed import NOTHING, Beyond, Routed
+from zkdns.answers.routed import NOTHING, Beyond, Given, Routed
 from zkdns.dns import ede, names
 from zkdns.dns.types import SRV
 from zkdns.model import Instance, Service
@@ -106,16 +106,19 @@ def _routed(service: Service, zone: bytes, route: Routed) -> Iterator[OwnerName]
     label = service.label
     name = names.label(label) + zone
     whole = route.name
-    yield OwnerName(name, label, whole.group, whole.first, records.DEALT, levels=whole.levels)
+    yield _given(name, label, whole, records.DEALT)
     for protocol, given in route.protocols.items():
         below = names.label("_" + protocol)
         owner = names.label(names.underscored(label)) + below + zone
-        yield OwnerName(owner, label, given.group, given.first, (SRV,), levels=given.levels)
+        yield _given(owner, label, given, (SRV,))
         for (of, port), having in route.ports.items():
             if of == protocol:
                 owner = names.label("_" + port) + below + name
-                about = f"{label}:{port}"
-                yield OwnerName(owner, about, having.group, having.first, (SRV,), port, levels=having.levels)
+                yield _given(owner, f"{label}:{port}", having, (SRV,), port)
+
+
+def _given(owner: bytes, about: str, of: Given, types: tuple[int, ...], port: str | None = None) -> OwnerName:
+    return OwnerName(owner, about, of.group, of.first, types, port, levels=of.levels, parts=of.parts)
 
 
 def _own(service: Service, zone: bytes, ports: WithPorts, late: Late) -> Iterator[OwnerName]:

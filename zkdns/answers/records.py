@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeAlias, overload
 
 from msgspec import Struct
 
+from zkdns.answers.parts import NO_PARTS, Parts
 from zkdns.answers.ports import ports_of_each
 from zkdns.answers.spelling import InstanceRecords, Spelling, own_name
 from zkdns.dns import ede, names
@@ -107,9 +108,9 @@ Tiers: TypeAlias = tuple[Sequence[Member], ...]
 class OwnerName(Struct, frozen=True):
     """Which instances an owner name is about, and those of them that are given out, by priority; `about`
     names it for people; `nobody` says why the group is empty where a name exists all the same.
-    `levels`: who SRV gives, where those are others than `serving` (a route's). `counted`: its answers are
-    about the whole service, so that their first places prove its weights (a tag's don't). `tag`: more tags
-    may stand before it."""
+    `levels`: who SRV gives, where those are others than `serving` (a route's, with its `parts`). `counted`:
+    its answers are about the whole service, so that their first places prove its weights (a tag's don't).
+    `tag`: more tags may stand before it."""
 
     owner: bytes
     about: str
@@ -120,6 +121,7 @@ class OwnerName(Struct, frozen=True):
     counted: bool = True
     nobody: str = ""
     levels: Sequence[Sequence[Instance]] | None = None
+    parts: Parts = NO_PARTS
     tag: bool = False
 
 

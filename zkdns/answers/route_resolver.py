@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from zkdns.answers import records
+from zkdns.answers.parts import Parts
 from zkdns.answers.ports import port_labels, tag_labels
 from zkdns.answers.routed import Given, InForce, Routed, targets_of, view_key
 from zkdns.answers.routes import EMPTY, MAX_DEPTH, Composed, Member, Pool, compose, places, pool_of
@@ -290,7 +291,18 @@ def _given(group: tuple[Instance, ...], composed: Composed, service: Service, na
                 for (member, _), weight in zip(level, weights, strict=True)
             )
         )
-    return Given(group, (first,) if first else (), tuple(levels))
+    parts = Parts(
+        {i.key: mark for i, mark in zip(first, composed.groups, strict=True)},
+        tuple(
+            {i.key: mark for i, mark in zip(level, marks, strict=True)}
+            for level, marks in zip(levels, composed.by_level, strict=True)
+        ),
+        {
+            tier: tuple({(i := named[id(one)]).key: i for group_ in groups for one in group_}.values())
+            for tier, groups in composed.standing.items()
+        },
+    )
+    return Given(group, (first,) if first else (), tuple(levels), parts)
 
 
 def _weighing(i: Instance, weight: int) -> Instance:

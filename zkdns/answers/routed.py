@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
+from zkdns.answers.parts import NO_PARTS, Parts
 from zkdns.answers.routes import Composed
 from zkdns.model import Instance, Service, State
 from zkdns.routes import StandsFor, Target, Tier, at_time
@@ -30,11 +31,13 @@ class InForce(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Given:
     """What one owner name gives. `group`: all that stand behind it, healthy or not; `first`: who is given for
-    A and AAAA, with the places in a cycle as weights; `levels`: by SRV priority, lowest first."""
+    A and AAAA, with the places in a cycle as weights; `levels`: by SRV priority, lowest first; `parts`: which
+    of them are which target's."""
 
     group: tuple[Instance, ...] = ()
     first: tuple[tuple[Instance, ...], ...] = ()
     levels: tuple[tuple[Instance, ...], ...] = ()
+    parts: Parts = NO_PARTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from zkdns.answers.parts import Mark
 from zkdns.answers.proportions import cycle_counts
 from zkdns.model import Instance
 from zkdns.routes import Target, Tier
@@ -34,13 +35,14 @@ class Pool(Struct, frozen=True):
 
     `first`: who stands first in which part of the answers; the parts sum to 1, or there is nobody.
     `levels`: the same for each priority that SRV shows, lowest first. `healthy` and `registered`: weights,
-    which `spill` is measured by.
+    which `spill` is measured by. `standing`: those registered at the priority of `first`, healthy or not.
     """
 
     first: tuple[tuple[Member, Fraction], ...] = ()
     levels: tuple[tuple[tuple[Member, Fraction], ...], ...] = ()
     healthy: int = 0
     registered: int = 0
+    standing: tuple[Sequence[Instance], ...] = ()
 
 
 EMPTY = Pool()
@@ -48,13 +50,16 @@ EMPTY = Pool()
 
 class Composed(Struct, frozen=True):
     """A route's pool, and how it came: what each target is due (0 to 1, by tier). `groups`: for each of
-    `pool.first` the number of its target, counted over all tiers."""
+    `pool.first` its tier and the number of its target, counted over all tiers; `by_level`: the same of
+    `pool.levels`. `standing`: of `pool.standing` those of each tier that gives."""
 
     pool: Pool
     due: tuple[tuple[tuple[Target, Fraction], ...], ...]
     parts: tuple[Fraction, ...]
     """The part of first places that each tier gives."""
-    groups: tuple[int, ...] = ()
+    groups: tuple[Mark, ...] = ()
+    by_level: tuple[tuple[Mark, ...], ...] = ()
+    standing: Mapping[int, tuple[Sequence[Instance], ...]] = {}
 
 
 def pool_of(service: str, group: Sequence[Instance]) -> Pool:
@@ -68,7 +73,11 @@ def pool_of(service: str, group: Sequence[Instance]) -> Pool:
     registered = sum(i.registration.weight for i in group)
     if not registered:  # all 0 means equal shares
         healthy, registered = sum(i.answered for i in group), len(group)
-    return Pool(levels[0] if levels else (), levels, healthy, registered)
+    if not levels:
+        return Pool(healthy=healthy, registered=registered)
+    lowest = min(by_priority)
+    standing = [i for i in group if i.registration.priority == lowest]
+    return Pool(levels[0], levels, healthy, registered, (standing,))
 
 
 def _by_weight(service: str, tier: Sequence[Instance]) -> tuple[tuple[Member, Fraction], ...]:
@@ -83,9 +92,10 @@ def compose(tiers: Sequence[Tier], spill: Fraction, pools: Mapping[Target, Pool]
     pooled = [[(target, share, pools.get(target, EMPTY)) for target, share in tier] for tier in tiers]
     parts = _parts(pooled, spill)
     shares: list[tuple[Member, Fraction]] = []
-    groups: list[int] = []
+    groups: list[Mark] = []
+    standing: dict[int, tuple[Sequence[Instance], ...]] = {}
     due: list[tuple[tuple[Target, Fraction], ...]] = []
-    for part, tier in zip(parts, pooled, strict=True):
+    for depth, (part, tier) in enumerate(zip(parts, pooled, strict=True)):
         total = sum((share for _, share, pool in tier if pool.first), Fraction(0))
         given = [part * share / total if total and pool.first else Fraction(0) for _, share, pool in tier]
         due.append(tuple((target, share) for (target, _, _), share in zip(tier, given, strict=True)))
@@ -93,17 +103,27 @@ def compose(tiers: Sequence[Tier], spill: Fraction, pools: Mapping[Target, Pool]
         for at, (share, (_, _, pool)) in enumerate(zip(given, tier, strict=True), number):
             if share:
                 shares += [(member, share * inner) for member, inner in pool.first]
-                groups += [at] * len(pool.first)
+                groups += [Mark(depth, at)] * len(pool.first)
+                standing[depth] = (*standing.get(depth, ()), *pool.standing)
     levels = [
-        level for tier in pooled for level in _levels([(share, pool) for _, share, pool in tier if share])
+        level
+        for depth, tier in enumerate(pooled)
+        for level in _levels(depth, sum(map(len, pooled[:depth])), tier)
     ]
     asked = [pool for tier in pooled for _, share, pool in tier if share]
     healthy, registered = sum(pool.healthy for pool in asked), sum(pool.registered for pool in asked)
-    pool = Pool(_added(shares), tuple(levels), healthy, registered)
-    first_of: dict[tuple[str, int], int] = {}
+    everyone = tuple(group for groups_of in standing.values() for group in groups_of)
+    pool = Pool(_added(shares), tuple([level for level, _ in levels]), healthy, registered, everyone)
+    by_level = tuple([marks for _, marks in levels])
+    return Composed(pool, tuple(due), tuple(parts), _first_of(shares, groups), by_level, standing)
+
+
+def _first_of(shares: Iterable[tuple[Member, Fraction]], groups: Iterable[Mark]) -> tuple[Mark, ...]:
+    """Of each member once, whose it is first."""
+    known: dict[tuple[str, int], Mark] = {}
     for (member, _), group in zip(shares, groups, strict=True):
-        first_of.setdefault(_key(member), group)
-    return Composed(pool, tuple(due), tuple(parts), tuple(first_of.values()))
+        known.setdefault(_key(member), group)
+    return tuple(known.values())
 
 
 def _added(shares: Iterable[tuple[Member, Fraction]]) -> tuple[tuple[Member, Fraction], ...]:
@@ -140,16 +160,20 @@ def _parts(pooled: Sequence[Sequence[tuple[Target, Fraction, Pool]]], spill: Fra
     return parts
 
 
-def _levels(tier: Sequence[tuple[Fraction, Pool]]) -> list[tuple[tuple[Member, Fraction], ...]]:
-    """One tier's SRV priorities: the targets' own, side by side, each with its target's share of those that
-    have that priority. Who has no share is not among them: clients may give a weight of 0 its part
-    (RFC 2782)."""
+def _levels(
+    number: int, before: int, tier: Sequence[tuple[Target, Fraction, Pool]]
+) -> list[tuple[tuple[tuple[Member, Fraction], ...], tuple[Mark, ...]]]:
+    """One tier's SRV priorities, with whose each is: the targets' own, side by side, each with its target's
+    share of those that have that priority. Who has no share is not among them: clients may give a weight of 0
+    its part (RFC 2782). `before`: how many targets other tiers have before it."""
+    asked = [(at, share, pool.levels) for at, (_, share, pool) in enumerate(tier, before) if share]
     levels = []
-    for depth in range(max((len(pool.levels) for _, pool in tier), default=0)):
-        having = [(share, pool.levels[depth]) for share, pool in tier if depth < len(pool.levels)]
-        total = sum((share for share, _ in having), Fraction(0))
-        shares = ((member, share / total * inner) for share, level in having for member, inner in level)
-        levels.append(_added(shares))
+    for depth in range(max((len(own) for *_, own in asked), default=0)):
+        having = [(at, share, own[depth]) for at, share, own in asked if depth < len(own)]
+        total = sum((share for _, share, _ in having), Fraction(0))
+        shares = [(member, share / total * inner) for _, share, level in having for member, inner in level]
+        marks = [Mark(number, at) for at, _, level in having for _ in level]
+        levels.append((_added(shares), _first_of(shares, marks)))
     return levels
 
 

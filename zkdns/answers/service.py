@@ -319,7 +319,8 @@ class _Compilation:
             self.names[name], instances=self.addresses, spell=spell, below=below
         )
         route = self.beyond.route
-        texts = [*records.about_service(self.whole), *(tell_route(route) if route else ())]
+        as_given = self.whole if route is None else replace(self.whole, settings=self.giver.settings)
+        texts = [*records.about_service(as_given), *(tell_route(route) if route else ())]
         self.entries[name + TXT.to_bytes(2, "big")] = single(txt(texts, self.ttl), self.origin)
 
     def _add_zone_names(self, zone: Zone, near: Near, spelling: Spelling) -> None:
@@ -364,7 +365,7 @@ def as_routed(service: Service, route: Routed) -> Service:
     if of is not None:
         inherited = {
             name: getattr(of.settings, name)
-            for name in ("policy", "answers", "srv_scale")
+            for name in ("policy", "answers", "srv_scale", "near", "near_min")
             if name not in settings.given
         }
         settings = replace(settings, **inherited)

@@ -17,9 +17,10 @@ from msgspec import Struct, structs
 
 from zkdns.answers import near, policies
 from zkdns.answers.entries import cut_of, rotated
-from zkdns.answers.near import ELSEWHERE, REGION, ZONE, Capacity, Present, distance
-from zkdns.answers.records import Columns, Member, OwnerName, Tiers
+from zkdns.answers.near import ELSEWHERE, REGION, ZONE
+from zkdns.answers.records import Columns, OwnerName, Tiers
 from zkdns.answers.rotation import Rotation, RotationCounter
+from zkdns.answers.sites import Located, Sites, count_present
 from zkdns.answers.spliced import Spliced
 from zkdns.answers.table import Entry, Tier
 from zkdns.dns import ede
@@ -75,37 +76,6 @@ class RRset(Struct, frozen=True):
         return self.about.owner + self.rtype.to_bytes(2, "big")
 
 
-class Sites(Struct, frozen=True):
-    """Where the members of a tier stand: `at`, for each of them, which of the `places`. Those are few, so
-    what differs between clients is worked out for them and not for thousands of members."""
-
-    members: Columns
-    places: tuple[Place, ...]
-    at: tuple[int, ...]
-    capacity: Capacity
-
-    def distances(self, client: Place) -> tuple[int, ...]:
-        """How far each member is from a client."""
-        far = [distance(client, place) for place in self.places]
-        return tuple([far[n] for n in self.at])
-
-
-class Located(Struct, frozen=True):
-    """An RRset's instances by where they stand: `present`, who is registered at the priority that serves,
-    healthy or not; `tiers`, who has records."""
-
-    present: Mapping[Place, Present]
-    tiers: tuple[Sites, ...]
-
-    @property
-    def registered(self) -> int:
-        return sum(there.registered for there in self.present.values())
-
-    @property
-    def places(self) -> set[Place]:
-        return {*self.present, *(place for tier in self.tiers for place in tier.places)}
-
-
 class Near:
     """One service as clients of each zone see it. `others`: that names below its own give as well."""
 
@@ -150,7 +120,7 @@ class Near:
             return entries, arranged
         alike: dict[Hashable, Arranged] = {}
         shared: dict[Hashable, Entry] = {}
-        located = self.locate(about, rrset.tiers)
+        located = self.locate(about, rrset.tiers, rrset.rtype)
         registered = located.registered
         zones = {place.zone for place in located.places}
         regions = {place.region for place in located.places}
@@ -190,49 +160,34 @@ class Near:
         is_srv = rrset.rtype == SRV
         if mode == "balanced":
             return Arranged(self._balance(client, is_srv, tiers, shares), tiers[0].members.ids, base.repeats)
-        choice = near.prefer(client, located.present, self.service.settings.near_min)
+        choices = located.choices(client, self.service.settings.near_min)
+        choice = choices[min(choices)]
         known = choice.healthy, choice.registered
         if is_srv:
             parts = [part for tier in tiers for part in self._by_distance(client, tier)]
             entry = rotated(parts, self.service, b"", base.counter, base.origin, True)
             return Arranged(entry.tiers, parts[0].ids, base.repeats, ZONE, *known)
-        if choice.level == ELSEWHERE:
+        if all(one.level == ELSEWHERE for one in choices.values()):
             return Arranged(base.tiers, tiers[0].members.ids, base.repeats, choice.level, *known)
-        far = tiers[0].distances(client)
-        near_enough = [n for n, d in enumerate(far) if d <= choice.level]
+        near_enough = tiers[0].within(client, choices)
         if not near_enough:
             return Arranged((), (), False, choice.level, *known)
         chosen = tiers[0].members.taken(near_enough)
+        chosen = replace(chosen, weights=tiers[0].weigh(near_enough))
         entry = rotated([chosen], self.service, b"", base.counter, base.origin)
         return Arranged(entry.tiers, chosen.ids, entry.repeats, choice.level, *known)
 
-    def locate(self, about: OwnerName, tiers: Tiers) -> Located:
-        """Where those stand whom an owner name is about, and who has records there."""
-        return Located(self._present(about), tuple(map(self._sites, tiers)))
-
-    def _present(self, about: OwnerName) -> Mapping[Place, Present]:
-        if not about.serving:
-            return {}
-        if about.levels is not None:  # a route's: those that stand where the serving ones do
-            serving = {(i.home, i.registry) for i in about.serving[0]}
-            group = [i for i in about.group if (i.home, i.registry) in serving]
-        else:
-            priority = about.serving[0][0].registration.priority
-            group = [i for i in about.group if i.registration.priority == priority]
-        by_place: dict[Place, list[Instance]] = {}
-        for i in group:
-            by_place.setdefault(self.places.get(i.key, NOWHERE), []).append(i)
-        return {place: Present.of(those) for place, those in by_place.items()}
-
-    def _sites(self, tier: Sequence[Member]) -> Sites:
-        members = Columns.of(tier)
-        places = [self.places.get(id, NOWHERE) for id in members.ids]
-        number = {place: n for n, place in enumerate(dict.fromkeys(places))}
+    def locate(self, about: OwnerName, tiers: Tiers, rtype: int) -> Located:
+        """Where those stand whom an owner name is about, and who has records of this type there."""
         # Where the policy knows no weights, each counts alike.
         by_weight = policies.knows_weights(self.service.settings.policy)
-        weights = members.weights if by_weight else (1,) * len(members)
-        capacity = Capacity.of([place.zone for place in places], weights)
-        return Sites(members, tuple(number), tuple([number[place] for place in places]), capacity)
+        sites = []
+        for tier in tiers:
+            members, marks = Columns.of(tier), about.parts.first
+            if rtype == SRV and about.parts.levels:  # their priority is the number of the level
+                marks = about.parts.levels[int.from_bytes(members.records[0][12:14], "big")]
+            sites.append(Sites.of(members, self.places, by_weight, marks))
+        return Located(count_present(about, self.places), tuple(sites))
 
     def _by_distance(self, client: Place, tier: Sites) -> list[Columns]:
         """The nearest first, each in a tier of its own, with the priority that says so."""
@@ -241,6 +196,9 @@ class Near:
         for level in (ZONE, REGION, ELSEWHERE):
             if those := [n for n, d in enumerate(far) if d == level]:
                 group = tier.members.taken(those)
+                weights = tier.weigh(those)
+                if weights != group.weights:
+                    group = replace(group, records=self._weigh(group, weights), weights=weights)
                 records = [
                     self._respelled(
                         record,
@@ -280,10 +238,8 @@ class Near:
         if self.mode == "balanced":
             counts: Sequence[float] = near.balanced(client, tier.capacity, shares)
         else:
-            level = near.prefer(client, located.present, self.service.settings.near_min).level
-            given = [n for n, d in enumerate(tier.distances(client)) if d <= level]
-            weights = [tier.members.weights[n] for n in given]
-            counts = policies.shares(self.service.settings.policy, weights)
+            given = tier.within(client, located.choices(client, self.service.settings.near_min))
+            counts = policies.shares(self.service.settings.policy, tier.weigh(given))
         total = sum(counts) or 1
         by_zone: dict[str, float] = {}
         for n, count in zip(given, counts, strict=True):

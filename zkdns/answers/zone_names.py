@@ -7,12 +7,14 @@ first; what is there then comes from the service that these names are of.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import repeat
 
 from zkdns.answers import records
 from zkdns.answers.entries import rotated
 from zkdns.answers.kept import Kept
 from zkdns.answers.near import ZONE
+from zkdns.answers.parts import Marks, keep
 from zkdns.answers.records import OwnerName
 from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.routed import Given
@@ -71,37 +73,41 @@ class ZoneNames:
         every = self.near.service.instances
         return every if mode != "pin" else self._of_zone(every, zone)
 
-    def serving(
-        self, zone: str, mode: str
-    ) -> tuple[Sequence[Sequence[Instance]], Sequence[Sequence[Instance]] | None]:
+    def about(self, qname: bytes, zone: str, mode: str) -> OwnerName:
         """Who is given for addresses, and for SRV where that is a route's. Of a route a pinned zone has its
         part of the first places, or those that stand behind where the others have nobody there."""
+        label, group = self.near.service.label, self.group(zone, mode)
         if self.given is None:
-            return records.answered(self.group(zone, mode)), None
-        first, levels = self.given.first, self.given.levels
-        if mode != "pin":
-            return first, levels
-        pinned = [own for level in levels if (own := self._of_zone(level, zone))]
-        return [own for tier in first if (own := self._of_zone(tier, zone))] or pinned[:1], pinned
+            return OwnerName(qname, label, group, records.answered(group), records.DEALT, counted=False)
+        given = self.given
+        first: Sequence[Sequence[Instance]] = given.first
+        levels: Sequence[Sequence[Instance]] = given.levels
+        if mode == "pin":
+            pinned = map(self._pinned, levels, given.parts.levels, repeat(zone))
+            levels = [own for own in pinned if own]
+            first = [own for tier in first if (own := self._pinned(tier, given.parts.first, zone))] or levels[
+                :1
+            ]
+        return OwnerName(
+            qname, label, group, first, records.DEALT, counted=False, levels=levels, parts=given.parts
+        )
 
     def arrange(self, qname: bytes, qtype: int, zone: str, mode: str) -> tuple[Entry, Arranged] | None:
         """What is given, and what it would be for clients of any zone; None where that is nothing."""
         near, service = self.near, self.near.service
-        group = self.group(zone, mode)
-        serving, levels = self.serving(zone, mode)
-        about = OwnerName(qname, service.label, group, serving, records.DEALT, counted=False, levels=levels)
+        about = self.about(qname, zone, mode)
         tiers = records.tiers_of(service, about, qtype, self.spelling)
         if not tiers:
             return None
         note = ede.option(ede.OTHER, ede.about(about.about, service.note)) if service.note else b""
         entry = rotated(tiers, service, note, RotationCounter(), self.origin, qtype == SRV)
         if mode == "pin":
-            healthy = sum(i.answered for i in group)
+            healthy = sum(i.answered for i in about.group)
             return entry, Arranged(
-                entry.tiers, tuple(m.id for m in tiers[0]), entry.repeats, ZONE, healthy, len(group)
+                entry.tiers, tuple(m.id for m in tiers[0]), entry.repeats, ZONE, healthy, len(about.group)
             )
         rrset = RRset(about, qtype, tiers, entry)
-        return entry, near.arrange("prefer", self.place(zone), rrset, near.locate(about, tiers), {})
+        return entry, near.arrange("prefer", self.place(zone), rrset, near.locate(about, tiers, qtype), {})
 
     def _compile(self, qname: bytes, qtype: int, zone: str, mode: str) -> Entry | Sections:
         arrangement = self.arrange(qname, qtype, zone, mode)
@@ -115,6 +121,14 @@ class ZoneNames:
         if not one.tiers:
             return Sections(ede=option)
         return one.in_place_of(entry, option, entry.counter)
+
+    def _pinned(self, some: Sequence[Instance], marks: Marks, zone: str) -> tuple[Instance, ...]:
+        """Those of a route's that stand in a zone, with their targets' shares."""
+        here = [n for n, i in enumerate(some) if self.near.places[i.key].zone == zone]
+        counts = keep([marks[i.key] for i in some], [i.weight for i in some], here)
+        if not any(counts):
+            return tuple([some[n] for n in here])
+        return tuple([replace(some[n], weight=count) for n, count in zip(here, counts, strict=True)])
 
     def _of_zone(self, some: Sequence[Instance], zone: str) -> tuple[Instance, ...]:
         return tuple(i for i in some if self.near.places[i.key].zone == zone)

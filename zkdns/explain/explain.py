@@ -239,8 +239,8 @@ def _place_zone(subject: Subject, rtype: int, table: Table) -> tuple[Shares, lis
     if named is None or zones is None:
         return place(subject, rtype, None, False), []
     if subject.mode == "pin":
-        serving, levels = named.serving(subject.word, subject.mode)
-        subject = replace(subject, serving=serving, levels=levels)
+        about = named.about(subject.qname, subject.word, subject.mode)
+        subject = replace(subject, serving=about.serving, levels=about.levels)
     return place_zone(place(subject, rtype, zones[0], True), named, zones)
 
 

@@ -24,7 +24,7 @@ from zkdns.answers.table import Entry
 from zkdns.answers.variants import Arranged, Near, RRset, tell, tell_pinned
 from zkdns.answers.zone_names import ZoneNames
 from zkdns.dns import names
-from zkdns.dns.types import SRV
+from zkdns.dns.types import SRV, A
 from zkdns.explain.shares import Shares
 from zkdns.explain.subject import Subject
 from zkdns.model import Service
@@ -90,7 +90,7 @@ def place_near(
     tiers = records.tiers_of(near.service, about, placing.rtype, spelling)
     shares = topology.client_shares() if near.mode == "balanced" else {}
     rrset = RRset(about, placing.rtype, tiers, entry)
-    one = near.arrange(near.mode, standing.place, rrset, near.locate(about, tiers), shares)
+    one = near.arrange(near.mode, standing.place, rrset, near.locate(about, tiers, placing.rtype), shares)
     narrowed, due = _narrow(placing, near, standing.place, one, all_given=placing.rtype == SRV)
     return narrowed, [*notes, *_notes(near, standing.place, one, due)]
 
@@ -184,7 +184,7 @@ def crossings(
     about = next(owners(service, names.ROOT, Beyond(route=route)))
     serving = about.serving
     tiers = (records.Columns.of_addresses(serving[0], [b""] * len(serving[0])),) if serving else ()
-    located = near.locate(about, tiers)
+    located = near.locate(about, tiers, A)
     shares = topology.client_shares()
     rows = []
     for zone in sorted({place.zone for place in topology.places}):

@@ -48,8 +48,8 @@ def target_shares(route: Routed, answers: Mapping[str, int]) -> list[TargetShare
     first of them."""
     counts: Counter[int] = Counter()
     first = route.name.first[0] if route.name.first else ()
-    for instance, number in zip(first, route.composed.groups, strict=True):
-        counts[number] += answers.get(instance.key, 0)
+    for instance, mark in zip(first, route.composed.groups, strict=True):
+        counts[mark.target] += answers.get(instance.key, 0)
     total = sum(answers.values())
     rows: list[TargetShare] = []
     for tier, (written, due) in enumerate(zip(route.in_force.tiers, route.composed.due, strict=True), 1):
