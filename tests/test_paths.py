@@ -24,7 +24,7 @@ from zkdns.forward.upstreams import Upstreams
 from zkdns.model import ConfigError
 from zkdns.pipeline import journal_files
 from zkdns.pipeline.journal import Query
-from zkdns.pipeline.journal_files import read_changes
+from zkdns.pipeline.journal_reading import read_changes
 from zkdns.registry import state
 from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.file import FileSource

@@ -45,9 +45,9 @@ in short steps), `problems` (what is wrong, written out when somebody reads it),
 one file a part), `printable` (what others wrote, as it may be shown), `lists` (as people read them), `toml`
 (read with bounds), `wall` (round each item), `ensemble` (a ZooKeeper for demo and tests), `log`.
 
-Reading order: model -> serve/respond -> answers/table -> answers/service -> answers/records ->
-registry/service_tree -> pipeline/pipeline -> pipeline/publisher -> server/lifecycle. See the answer first,
-then ask where it came from.
+Reading order: model -> serve/respond -> answers/table -> answers/service ->
+answers/compilation -> answers/records -> registry/service_tree -> pipeline/pipeline -> pipeline/publisher ->
+server/lifecycle. See the answer first, then ask where it came from.
 
 The words are DNS's, ZooKeeper's and of service discovery: a *service* has *instances*; a *registration* is
 what an instance says of itself; owner, RRset, apex, upstream, znode, session as in the RFCs and the

@@ -22,8 +22,8 @@ from bench.soak.model import Key
 from bench.soak.truth import Truth
 from zkdns.model import Change, Service
 from zkdns.pipeline.journal import OutOfReach, Query
-from zkdns.pipeline.journal_files import read_changes, read_world
 from zkdns.pipeline.journal_merge import merge
+from zkdns.pipeline.journal_reading import read_changes, read_world
 
 WITHIN = 20.0
 """Seconds for the last lines to be written, on a machine that does much else."""

@@ -40,7 +40,7 @@ def test_a_service_of_thousands_is_noted_part_by_part() -> None:
 
 def answers_of(*instances: Instance) -> ServiceAnswers:
     one = a_service(*instances)
-    return ServiceAnswers(one, 5, {}, {}, service._group_by_address(one), ())
+    return ServiceAnswers(one, 5, {}, {}, service.group_by_address(one), ())
 
 
 INSTANCES = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 4))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from support import tables
 from support.examples import examples
 from support.steps import steps
-from zkdns.answers import ports, records
+from zkdns.answers import members, ports, records, texts
 from zkdns.answers.owners import owners
 from zkdns.answers.records import OwnerName
 from zkdns.answers.spelling import Spelling, spell
@@ -208,9 +208,9 @@ def test_names_that_share_what_they_are_spelled_of_give_what_each_would_alone(se
 def test_members_are_the_same_row_by_row_and_column_by_column(service: Service) -> None:
     spelling = Spelling(APEX, 5, spell(service, 5))
     for tier in records.srv_tiers(service, about(service), spelling, records.Shared()):
-        rows, columns = list(tier), records.Columns.of(tier)
+        rows, columns = list(tier), members.Columns.of(tier)
         assert (
-            list(records.Columns.of(rows)) == list(columns) == rows == [columns[n] for n in range(len(rows))]
+            list(members.Columns.of(rows)) == list(columns) == rows == [columns[n] for n in range(len(rows))]
         )
         assert columns.ids == tuple(m.id for m in rows)
         assert columns[1:] == tuple(rows[1:])
@@ -221,7 +221,7 @@ def test_to_look_one_member_up_costs_no_others() -> None:
 
     def cost(size: int) -> int:
         those = [an_instance(f"i{n}", f"10.0.{n >> 8}.{n & 255}") for n in range(size)]
-        columns = records.Columns.of_addresses(those, [b""] * size)
+        columns = members.Columns.of_addresses(those, [b""] * size)
         return steps(lambda: columns[2])
 
     assert cost(300) == cost(3)
@@ -254,7 +254,7 @@ def test_a_small_scale_gives_no_srv_weight_below_0_and_keeps_a_whole_number() ->
 @given(tables.services("x" * 63))
 def test_the_counts_stay_under_100_bytes_and_add_up(service: Service) -> None:
     for group in owners(service, APEX):
-        said = records.counts(group.about, group.group)
+        said = texts.counts(group.about, group.group)
         assert len(said.encode()) < 100
         if "(" in said:
             inside = said[said.index("(") + 1 : -1]
@@ -267,7 +267,7 @@ def test_a_long_name_is_cut_before_the_counts() -> None:
     service = a_service(an_instance("a", "10.0.0.1", tags=(tag,)))
     service = replace(service, name="s" * 63, label="s" * 63)
     group = next(g for g in owners(service, APEX) if g.about.startswith("t"))
-    said = records.counts(group.about, group.group)
+    said = texts.counts(group.about, group.group)
     assert len(said) == 99
     assert said.startswith("ttt")
     assert said.endswith("..: 1 registered, 1 healthy, none for this type")
@@ -287,7 +287,7 @@ def test_the_counts_read_as_promised(states: str, said: str) -> None:
     kinds = {"f": State.FAILING, "d": State.DRAINING, "h": State.HEALTHY}
     group = [an_instance(str(n), "10.0.0.1", state=kinds[s.lower()]) for n, s in enumerate(states)]
     group = [replace(i, answered=True) if s == "F" else i for i, s in zip(group, states, strict=True)]
-    assert records.counts("web", group) == said
+    assert texts.counts("web", group) == said
 
 
 @pytest.mark.parametrize("labels", [ports.port_labels, ports.tag_labels])
@@ -304,6 +304,6 @@ def test_a_name_of_a_megabyte_costs_what_a_label_has_room_for(
 
 def test_what_a_person_reads_of_a_service_has_the_promised_keys() -> None:
     service = a_service(an_instance("a", "10.0.0.1"), an_instance("b", "10.0.0.2", state=State.DOWN))
-    assert records.about_service(service)[:3] == ["instances=2", "healthy=1", "policy=weighted"]
-    piece = txt(records.about_service(service), 5)
+    assert texts.about_service(service)[:3] == ["instances=2", "healthy=1", "policy=weighted"]
+    piece = txt(texts.about_service(service), 5)
     assert int.from_bytes(piece[2:4], "big") == TXT

@@ -21,8 +21,8 @@ from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
 from zkdns.model import Change
 from zkdns.pipeline.journal import Query, Record
-from zkdns.pipeline.journal_files import read_changes, read_world
 from zkdns.pipeline.journal_lines import spell_record, spell_snapshot
+from zkdns.pipeline.journal_reading import read_changes, read_world
 
 pytestmark = pytest.mark.zookeeper
 

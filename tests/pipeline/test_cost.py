@@ -16,6 +16,7 @@ each function more costs some microseconds, and who asks waits for them."""
 
 BESIDE = (
     "pipeline/changes.py",
+    "pipeline/differing.py",
     "pipeline/journal.py",
     "answers/route_resolver.py",
     "registry/override_nodes.py:Overrides.by_service",

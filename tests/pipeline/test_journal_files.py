@@ -20,14 +20,8 @@ from zkdns.model import Change, Instance, Registration, Service
 from zkdns.pipeline import journal_files, journal_lines, journal_undated
 from zkdns.pipeline.journal import OutOfReach, Query, Record
 from zkdns.pipeline.journal_aside import OFTEN
-from zkdns.pipeline.journal_files import (
-    SEGMENTS,
-    JournalFiles,
-    count_damaged,
-    read_changes,
-    read_world,
-    segments,
-)
+from zkdns.pipeline.journal_files import SEGMENTS, JournalFiles
+from zkdns.pipeline.journal_reading import count_damaged, read_changes, read_world, segments
 from zkdns.pipeline.journal_undated import FIRST
 
 

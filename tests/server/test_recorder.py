@@ -12,7 +12,7 @@ import pytest
 
 from zkdns.config import Settings
 from zkdns.model import Change, Instance, Registration, Service, State
-from zkdns.pipeline import changes, journal, journal_files, journal_memory
+from zkdns.pipeline import changes, journal, journal_memory, journal_reading
 from zkdns.pipeline.journal import Query
 from zkdns.server.recorder import MAX_DAMAGED, Recorder
 from zkdns.steps import SLICE
@@ -90,7 +90,7 @@ async def test_before_the_clock_is_set_a_journal_goes_on_where_it_ended(
         await recorder.close()
         ids.append("b")
     ahead[0] = 0.0
-    told = journal_files.read_changes(tmp_path, Query()).changes
+    told = journal_reading.read_changes(tmp_path, Query()).changes
     assert sorted(change.id for change in told) == ["", "a", "b"], "each once"
 
 
@@ -262,7 +262,7 @@ async def test_lines_of_an_earlier_journal_that_cannot_be_read_are_told_until_th
         return recorder
 
     assert (await live()).problems == []
-    (path,) = journal_files.segments(tmp_path)
+    (path,) = journal_reading.segments(tmp_path)
     first, *rest = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([first, b"garbage" + rest[0][7:], *rest[1:]]))
     recorder = await live()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import structs
 
+from zkdns.answers.compilation import Surroundings, compile_service
 from zkdns.answers.deferred import defer
 from zkdns.answers.entries import single
 from zkdns.answers.first_places import Closed, Counted, Ended, FirstAnswers, FirstPlaceCounts
@@ -19,7 +20,7 @@ from zkdns.answers.leftovers import Leftovers
 from zkdns.answers.own_names import browsing, own_names, server_entries, soa_of
 from zkdns.answers.precedence import Precedence
 from zkdns.answers.routed import NOTHING, Beyond
-from zkdns.answers.service import ServiceAnswers, Surroundings, compile_service, readdressed
+from zkdns.answers.service import ServiceAnswers, readdressed
 from zkdns.answers.snapshot import Snapshot
 from zkdns.answers.table import (
     EVERY,

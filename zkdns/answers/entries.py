@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from zkdns.answers import policies
-from zkdns.answers.records import Columns, Member
+from zkdns.answers.members import Columns, Member
 from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.table import EVERY, Entry, Tier
 from zkdns.model import DEFAULTS, Service

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from zkdns.answers import records
+from zkdns.answers import members, records, texts
 from zkdns.answers.entries import rotated
 from zkdns.answers.kept import Kept
 from zkdns.answers.records import OwnerName
@@ -78,11 +78,11 @@ class Answering:
         """The same, made now."""
         if qtype == ANY:
             return ANSWERED_ANY
-        tiers: records.Tiers = ()
+        tiers: members.Tiers = ()
         if qtype in about.types:
             tiers = records.tiers_of(self.service, about, qtype, self.spelling)
         if not tiers:
-            return Sections(ede=ede.option(ede.OTHER, records.counts(about.about, about.group)))
+            return Sections(ede=ede.option(ede.OTHER, texts.counts(about.about, about.group)))
         note = self.service.note
         option = ede.option(ede.OTHER, ede.about(about.about, note)) if note else b""
         return rotated(tiers, self.service, option, RotationCounter(), self.origin, qtype == SRV)

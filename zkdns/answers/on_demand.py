@@ -16,7 +16,7 @@ from operator import attrgetter
 
 from msgspec import Struct
 
-from zkdns.answers import records
+from zkdns.answers import records, texts
 from zkdns.answers.entries import MAX_MESSAGE_BYTES
 from zkdns.answers.spelling import ttl_of
 from zkdns.answers.spliced import MAX_RECORDS
@@ -48,7 +48,7 @@ class InstanceNames(Struct, frozen=True):
         if qtype == SRV:
             return srv_of(i, self.service, self.home, self.ttl)
         if qtype == TXT:
-            return Sections((txt(records.about_instance(i), self.ttl),))
+            return Sections((txt(texts.about_instance(i), self.ttl),))
         return NODATA
 
 

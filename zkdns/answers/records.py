@@ -6,103 +6,24 @@ on the wire is `dns.records`' affair.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import starmap
 from math import lcm
-from typing import Final, NamedTuple, TypeAlias, overload
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from zkdns.answers.members import Columns, Member, Tiers
 from zkdns.answers.parts import NO_PARTS, Parts
 from zkdns.answers.ports import ports_of_each
 from zkdns.answers.spelling import InstanceRecords, Spelling, own_name
-from zkdns.dns import ede, names
+from zkdns.dns import names
 from zkdns.dns.records import pointer, srv
 from zkdns.dns.types import AAAA, SRV, A
-from zkdns.model import SERVING, Instance, Service, State
+from zkdns.model import Instance, Service
 
 DEALT: Final = (A, AAAA, SRV)
 """Types whose records a policy deals; the others are given as they stand."""
-
-
-class Member(NamedTuple):
-    """One record of an RRset: the record itself, its weight in the rotation, the instances that meet in it,
-    and the additional records that go with it."""
-
-    record: bytes
-    weight: int
-    holders: tuple[Instance, ...]
-    extra: bytes = b""
-    extra_count: int = 0
-
-    @property
-    def id(self) -> str:
-        """Whose it counts as: the first one's."""
-        return self.holders[0].key
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Columns(Sequence[Member]):
-    """The members of one priority, column by column: so they are spelled, and so an Entry has them. `ids`:
-    whose each counts as."""
-
-    records: tuple[bytes, ...]
-    weights: tuple[int, ...]
-    holders: tuple[tuple[Instance, ...], ...]
-    extras: tuple[bytes, ...]
-    counts: tuple[int, ...]
-    ids: tuple[str, ...]
-
-    @classmethod
-    def of_addresses(cls, instances: Sequence[Instance], records: Iterable[bytes]) -> Columns:
-        """One address of each, with nothing beside it."""
-        size = len(instances)
-        weights = tuple([i.weight for i in instances])
-        ids = tuple([i.key if i.home else i.known_as or i.id for i in instances])
-        return cls(tuple(records), weights, tuple(zip(instances)), (b"",) * size, (0,) * size, ids)
-
-    @classmethod
-    def of(cls, members: Sequence[Member]) -> Columns:
-        if isinstance(members, Columns):
-            return members
-        records, weights, holders, extras, counts = zip(*members, strict=True)
-        return cls(records, weights, holders, extras, counts, tuple([m.id for m in members]))
-
-    def taken(self, some: Sequence[int]) -> Columns:
-        """These of them, in this order."""
-        return Columns(
-            tuple([self.records[n] for n in some]),
-            tuple([self.weights[n] for n in some]),
-            tuple([self.holders[n] for n in some]),
-            tuple([self.extras[n] for n in some]),
-            tuple([self.counts[n] for n in some]),
-            tuple([self.ids[n] for n in some]),
-        )
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __iter__(self) -> Iterator[Member]:
-        rows = zip(self.records, self.weights, self.holders, self.extras, self.counts, strict=True)
-        return starmap(Member, rows)
-
-    @overload
-    def __getitem__(self, at: int) -> Member: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> tuple[Member, ...]: ...
-
-    def __getitem__(self, at: int | slice) -> Member | tuple[Member, ...]:
-        if isinstance(at, slice):
-            return tuple(self)[at]
-        return Member(self.records[at], self.weights[at], self.holders[at], self.extras[at], self.counts[at])
-
-
-Tiers: TypeAlias = tuple[Sequence[Member], ...]
-"""The records of an RRset by priority, none of them empty."""
 
 
 class OwnerName(Struct, frozen=True):
@@ -352,48 +273,3 @@ def target(instance: Instance, name: bytes) -> bytes:
     if instance.registration.host:
         return names.wire(instance.registration.host)
     return names.label(instance.label) + name
-
-
-def counts(about: str, group: Collection[Instance]) -> str:
-    """`web: 3 registered, 0 healthy (2 failing, 1 draining)`: under 100 bytes, the rarest states
-    left out where it would be longer."""
-    states = [i.state for i in group]
-    text = f"{len(group)} registered, {sum(map(SERVING.__contains__, states))} healthy"
-    if any(i.answered for i in group):  # those that fail_open gives are not healthy
-        return ede.about(about, f"{text}, none for this type")
-    text, detail = ede.about(about, text), ""
-    for state, n in Counter(states).most_common():
-        longer = f"{detail}, {n} {state}" if detail else f"{n} {state}"
-        if len(text) + len(longer) + 3 > ede.MAX_TEXT_BYTES:
-            break
-        detail = longer
-    return f"{text} ({detail})" if detail else text
-
-
-def about_service(service: Service) -> list[str]:
-    """What a person with dig reads of a service."""
-    each = [i.state for i in service.instances]
-    states = {state: each.count(state) for state in sorted({*each})}
-    texts = [
-        f"instances={len(service.instances)}",
-        f"healthy={service.healthy()}",
-        f"policy={service.settings.policy}",
-    ]
-    if service.settings.near != "off":
-        texts.append(f"near={service.settings.near}")
-    texts += [f"{state}={n}" for state, n in states.items() if state is not State.HEALTHY]
-    return texts + ([f"note={service.note}"] if service.note else [])
-
-
-def about_instance(instance: Instance) -> list[str]:
-    """What a person with dig reads of an instance: its state and why, then its own meta."""
-    r = instance.registration
-    texts = [f"id={instance.id}", f"state={instance.state}"]
-    if instance.reason:
-        texts.append(f"reason={instance.reason}")
-    texts += [f"weight={instance.weight}", f"priority={r.priority}"]
-    if r.tags:
-        texts.append("tags=" + ",".join(r.tags))
-    if r.zone:
-        texts.append(f"zone={r.zone}")
-    return texts + [f"{k}={v}" for k, v in r.meta]

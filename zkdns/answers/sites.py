@@ -11,9 +11,10 @@ from functools import cached_property
 from msgspec import Struct
 
 from zkdns.answers import near
+from zkdns.answers.members import Columns
 from zkdns.answers.near import Capacity, Choice, Present, distance
 from zkdns.answers.parts import Mark, Marks, keep
-from zkdns.answers.records import Columns, OwnerName
+from zkdns.answers.records import OwnerName
 from zkdns.model import Instance
 from zkdns.topology import NOWHERE, Place
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from zkdns.answers.compilation import Surroundings, compile_service
 from zkdns.answers.first_places import FirstPlaceCounts
 from zkdns.answers.routed import NOTHING, Beyond
-from zkdns.answers.service import ServiceAnswers, Surroundings, compile_service
+from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import EVERY, Entry, Name, Staleness, Zone
 from zkdns.client_map import NO_CLIENTS, ClientMap
 from zkdns.model import Service

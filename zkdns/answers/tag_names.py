@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from zkdns.answers import records
+from zkdns.answers import members, records, texts
 from zkdns.answers.entries import rotated
 from zkdns.answers.kept import Kept
 from zkdns.answers.owners import having_all
@@ -59,9 +59,9 @@ class TagNames:
             return ANSWERED_ANY
         named = f"{'.'.join(tags)}.{self.service.label}"
         about = OwnerName(qname, named, group, records.answered(group), records.DEALT, counted=False)
-        tiers: records.Tiers = ()
+        tiers: members.Tiers = ()
         if qtype in about.types:
             tiers = records.tiers_of(self.service, about, qtype, self.spelling)
         if not tiers:
-            return Sections(ede=ede.option(ede.OTHER, records.counts(named, group)))
+            return Sections(ede=ede.option(ede.OTHER, texts.counts(named, group)))
         return rotated(tiers, self.service, b"", RotationCounter(), self.origin, qtype == SRV)

@@ -17,8 +17,9 @@ from msgspec import Struct, structs
 
 from zkdns.answers import near, policies
 from zkdns.answers.entries import cut_of, rotated
+from zkdns.answers.members import Columns, Tiers
 from zkdns.answers.near import ELSEWHERE, REGION, ZONE
-from zkdns.answers.records import Columns, OwnerName, Tiers
+from zkdns.answers.records import OwnerName
 from zkdns.answers.rotation import Rotation, RotationCounter
 from zkdns.answers.sites import Located, Sites, count_present
 from zkdns.answers.spliced import Spliced

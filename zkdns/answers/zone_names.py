@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 
-from zkdns.answers import records
+from zkdns.answers import records, texts
 from zkdns.answers.entries import rotated
 from zkdns.answers.kept import Kept
 from zkdns.answers.near import ZONE
@@ -138,4 +138,4 @@ class ZoneNames:
         if mode == "pin":
             healthy = sum(i.answered for i in group)
             return ede.about(label, tell_pinned(zone, healthy, len(group)))
-        return records.counts(label, group)
+        return texts.counts(label, group)

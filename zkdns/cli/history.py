@@ -16,8 +16,8 @@ from zkdns.cli.show import Column
 from zkdns.cli.times import parse_moment
 from zkdns.model import Change, ConfigError
 from zkdns.pipeline.journal import History, LeftOut, Query
-from zkdns.pipeline.journal_files import count_damaged, read_changes
 from zkdns.pipeline.journal_merge import merge
+from zkdns.pipeline.journal_reading import count_damaged, read_changes
 from zkdns.web import shapes
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8053"

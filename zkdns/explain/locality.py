@@ -13,11 +13,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from zkdns.answers import records
+from zkdns.answers import members, records
+from zkdns.answers.compilation import near_of
 from zkdns.answers.near import ELSEWHERE, REGION
 from zkdns.answers.owners import owners
 from zkdns.answers.routed import Beyond, Routed
-from zkdns.answers.service import near_of
 from zkdns.answers.snapshot import Snapshot
 from zkdns.answers.spelling import Spelling, spell
 from zkdns.answers.table import Entry
@@ -183,7 +183,7 @@ def crossings(
         totals[client] += n
     about = next(owners(service, names.ROOT, Beyond(route=route)))
     serving = about.serving
-    tiers = (records.Columns.of_addresses(serving[0], [b""] * len(serving[0])),) if serving else ()
+    tiers = (members.Columns.of_addresses(serving[0], [b""] * len(serving[0])),) if serving else ()
     located = near.locate(about, tiers, A)
     shares = topology.client_shares()
     rows = []

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeAlias
 
 from zkdns.answers import policies, records
+from zkdns.answers.members import Tiers
 from zkdns.answers.ports import ports_of
 from zkdns.answers.records import DEALT, OwnerName
 from zkdns.answers.spelling import Spelling, spell
@@ -132,7 +133,7 @@ def _share_out(
     return shares, tuple(tiers), tuple(shared), cut
 
 
-def _tiers_of(subject: Subject, service: Service, rtype: int) -> records.Tiers:
+def _tiers_of(subject: Subject, service: Service, rtype: int) -> Tiers:
     """The records as the table has them, and who meets in each."""
     about = OwnerName(
         subject.qname, "", subject.group, subject.serving, (rtype,), subject.port, levels=subject.levels

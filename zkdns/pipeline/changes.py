@@ -6,36 +6,30 @@ Rules: pure; in the order of ids, the service itself last. Why, and by whom, is 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from operator import attrgetter
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec import Struct
 
 from zkdns.identity import apart
 from zkdns.model import (
-    NONE_HEALTHY,
     Change,
     Instance,
     Override,
     Registration,
     Service,
-    ServiceSettings,
     State,
     What,
 )
 from zkdns.overrides import are_over, attribute, in_force, moment
+from zkdns.pipeline.differing import differing_fields, differing_settings, is_set_otherwise, tell_place
 from zkdns.pipeline.sessions import Sessions, file_of
 from zkdns.roots import OVERRIDES
 from zkdns.routes import StandsFor, tell_route
 
-Said = TypeVar("Said", Registration, ServiceSettings)
-"""What a node says."""
-
 SO: Final = "registered so"
 CHECK: Final = "check"
-MAX_VALUE_CHARS: Final = 80
-"""Of a list of tags, ports or meta data in one line."""
 RENAMED: Final = "others have its name, or have it no more"
 OVER: Final = "kept no longer"
 ENDED: Final = "the override's time is over"
@@ -99,8 +93,8 @@ def walk(
         yield account.change("", "gone", "registered", "", why)
     yield from account.of_instances(before, after)
     same = was_there is is_there
-    if same and before and after and _is_set_otherwise(before.settings, after.settings):
-        was, now = _differing_settings(before.settings, after.settings)
+    if same and before and after and is_set_otherwise(before.settings, after.settings):
+        was, now = differing_settings(before.settings, after.settings)
         yield account.change("", "settings", was, now, _place(after, *SET_SO))
     old = before.stands_for if before is not None else None
     new = after.stands_for if after is not None else None
@@ -193,14 +187,14 @@ class _Account(Struct, frozen=True):
         if (was.label, was.known_as) != (now.label, now.known_as):
             old, new, why = f"named {was.label}", f"named {now.label}", RENAMED
             yield self.change(now.id, "registered", old, new, why, instance=now)
-        old, new = _tell(was), _tell(now)
+        old, new = tell_place(was), tell_place(now)
         is_told = old == new
         if is_told and before is not after:
             # Its status and its weight were told already.
             before = replace(before, status=after.status, weight=after.weight)
             if before != after:
                 is_told = False
-                old, new = _differing(before, after)
+                old, new = differing_fields(before, after)
         if not is_told:
             yield self.change(now.id, "registered", old, new, SO, instance=now, zxid=zxid)
         elif not is_out and was.weight == now.weight:
@@ -318,65 +312,3 @@ def _elections(
         for id in filter(None, (was, now)):
             by_office.setdefault(id, []).append((was, now, f"{what}: {', '.join(held)}"))
     return by_office
-
-
-def _tell(i: Instance) -> str:
-    """Where an instance is, as people read it; never "", which is for one that was not there."""
-    where = ", ".join(i.addresses) or i.registration.host or "no address"
-    return f"{where} port {i.registration.port}" if i.registration.port else where
-
-
-def _is_set_otherwise(was: ServiceSettings, now: ServiceSettings) -> bool:
-    return was is not now and was != now and _but_route(was) != _but_route(now)
-
-
-def _but_route(settings: ServiceSettings) -> ServiceSettings:
-    given = tuple(name for name in settings.given if name != "route")
-    return replace(settings, route=None, given=given)
-
-
-def _differing_settings(was: ServiceSettings, now: ServiceSettings) -> tuple[str, str]:
-    """Each that has another value, or that only one of the two says itself."""
-    others = _fields_apart(was, now)
-    names = ({*others} | ({*was.given} ^ {*now.given})) - {"given", "route"}
-    ordered = [field.name for field in fields(was) if field.name in names]
-
-    def spell(one: ServiceSettings) -> str:
-        own = {*others, *one.given}
-        return ", ".join(f"{name} {_setting(one, name) if name in own else 'unset'}" for name in ordered)
-
-    return spell(was), spell(now)
-
-
-def _setting(settings: ServiceSettings, name: str) -> str:
-    value = getattr(settings, name)
-    if name == "fail_open" and value in (0, NONE_HEALTHY):
-        return "true" if value else "false"
-    return _value(value)
-
-
-def _differing(was: Registration, now: Registration) -> tuple[str, str]:
-    """Each of its fields that says something else."""
-    others = _fields_apart(was, now)
-
-    def spell(one: Registration) -> str:
-        return ", ".join(f"{name} {_value(getattr(one, name))}" for name in others)
-
-    return spell(was), spell(now)
-
-
-def _fields_apart(was: Said, now: Said) -> list[str]:
-    """The names of those that have another value."""
-    return [f.name for f in fields(was) if getattr(was, f.name) != getattr(now, f.name)]
-
-
-def _value(value: object) -> str:
-    if isinstance(value, tuple):
-        text = " ".join("=".join(map(str, one)) if isinstance(one, tuple) else str(one) for one in value)
-        return _cut(text) or "none"
-    kind = getattr(value, "type", None)
-    return _cut(str(value if kind is None else kind)) if value is not None else "unset"
-
-
-def _cut(text: str) -> str:
-    return f"{text[:MAX_VALUE_CHARS]}…" if len(text) > MAX_VALUE_CHARS else text

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from zkdns.config import Settings
 from zkdns.model import Change, Problem, Service
-from zkdns.pipeline import journal, journal_files
+from zkdns.pipeline import journal, journal_reading
 from zkdns.pipeline.journal import History, Query, Record, World
 from zkdns.pipeline.journal_files import JournalFiles
 from zkdns.pipeline.journal_memory import MemoryJournal
@@ -77,7 +77,7 @@ class Recorder:
                 self._directory, lambda: services, settings.journal_days, settings.journal_mb,
                 topology=topology,
             )  # fmt: skip
-        goes_on = self._directory is not None and bool(journal_files.segments(self._directory))
+        goes_on = self._directory is not None and bool(journal_reading.segments(self._directory))
         self._start = _Start() if goes_on else None
         self._damaged: dict[Path, int] = {}
         """Of what was there at the start, the files with lines that can't be read, and how many."""
@@ -159,7 +159,7 @@ class Recorder:
         def compare() -> tuple[dict[str, Service], set[str], Record]:
             try:
                 # By a clock that is not set yet nobody can say when: it stood so at the end.
-                world = journal_files.read_world(directory, at if at >= FIRST else float("inf"))
+                world = journal_reading.read_world(directory, at if at >= FIRST else float("inf"))
             except (journal.OutOfReach, OSError):
                 world = World()
             before = world.services()
@@ -183,7 +183,7 @@ class Recorder:
 
     async def _look_for_damage(self, directory: Path) -> None:
         with suppress(OSError):  # who asks for the history is told
-            damaged = await asyncio.to_thread(journal_files.count_damaged, directory)
+            damaged = await asyncio.to_thread(journal_reading.count_damaged, directory)
             newest = [*damaged.items()][-MAX_DAMAGED:]
             self._damaged = {directory / name: n for name, n in newest}
         for problem in self.problems:
@@ -234,7 +234,7 @@ class Recorder:
         """Reads the changes that are asked for; may be called in a thread. OSError."""
         directory, memory = self._directory, self._memory
         if directory is not None:
-            return lambda: journal_files.read_changes(directory, query)
+            return lambda: journal_reading.read_changes(directory, query)
         if memory is None:
             return History
         return memory.history(query)
@@ -243,7 +243,7 @@ class Recorder:
         """Reads how all stood; may be called in a thread. OutOfReach, OSError."""
         directory, memory = self._directory, self._memory
         if directory is not None:
-            return lambda: journal_files.read_world(directory, moment)
+            return lambda: journal_reading.read_world(directory, moment)
         if memory is None:
             raise journal.OutOfReach("nothing has changed yet since the server began")
         world = memory.at(moment)
