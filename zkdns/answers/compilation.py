@@ -212,8 +212,8 @@ class _Compilation:
         )
         route = self.beyond.route
         as_given = self.whole if route is None else replace(self.whole, settings=self.giver.settings)
-        told = [*texts.about_service(as_given), *(tell_route(route) if route else ())]
-        self.entries[name + TXT.to_bytes(2, "big")] = single(txt(told, self.ttl), self.origin)
+        lines = [*texts.about_service(as_given), *(tell_route(route) if route else ())]
+        self.entries[name + TXT.to_bytes(2, "big")] = single(txt(lines, self.ttl), self.origin)
 
     def _add_zone_names(self, zone: Zone, near: Near, spelling: Spelling) -> None:
         given = self.beyond.route.name if self.beyond.route is not None else None
