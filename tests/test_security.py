@@ -24,7 +24,7 @@ from zkdns.config import Settings
 from zkdns.forward import asked, believe, intake, load
 from zkdns.health import ballots, connection, consensus, lanes, prober
 from zkdns.health.checks import command
-from zkdns.pipeline import agenda, compiler, journal_files, journal_memory, lookups, replica
+from zkdns.pipeline import agenda, compiler, journal_files, journal_memory, lookups, replica, route_room
 from zkdns.registry import (
     endpoints,
     fields,
@@ -80,6 +80,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "routes of routes": (answers_routes.MAX_DEPTH, route_resolver.MAX_FOLLOWED),
     "instances that a route leads to": (route_resolver.MAX_FOLLOWED_INSTANCES,),
     "those behind routes that it leads to": (route_resolver.MAX_FOLLOWED_BELOW,),
+    "that the routes in services' nodes lead to together": (route_room.MAX_TOGETHER,),
     "instances that are looked at to count a route's healthy": (route_resolver.MAX_COUNTED,),
     "instances of a route that is followed in the loop": (compiler.LARGE // compiler.ROUTED,),
     "ports by name of a route": (route_resolver.MAX_PORTS,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -150,8 +151,7 @@ def test_names_that_give_all_clients_the_same_are_told() -> None:
 class Alone:
     """Stands for the routes where there are none."""
 
-    def meets(self, name: str, most: int) -> int:
-        return 0
+    in_force: Mapping[str, object] = {}
 
     def beyond(self, name: str, routed: object) -> object:
         return NOTHING

@@ -104,6 +104,7 @@ def test_a_route_is_followed_in_a_thread_as_all_stood_when_that_began() -> None:
     for _ in range(3):
         for compilation in world.ready().compile:
             if compilation.name == "web":
+                compilation.freeze()
                 works.append(compilation.work)
             else:
                 world.pipeline.step(compilation.work(), world.now)

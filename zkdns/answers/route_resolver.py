@@ -110,6 +110,14 @@ class Resolver:
             _some(problems),
         )
 
+    def refuse(self, name: str, why: str) -> Routed:
+        """The same of one that is not followed: it gives nothing."""
+        in_force = self._routes[name]
+        composed = compose(in_force.tiers, in_force.spill, dict.fromkeys(targets_of(in_force), EMPTY))
+        return Routed(
+            in_force, composed, _given((), composed, self._services[name], {}), {}, {}, problems=(why,)
+        )
+
     def key_of(self, target: Target) -> str | None:
         """The key of the service that a target names; None where there is none."""
         service = self._find(target.service)

@@ -26,9 +26,6 @@ LARGE: Final = 500
 """Instances above which a service is compiled in a thread: at 50,000 that takes a second or two, which
 nobody's query should wait for."""
 
-MAX_COUNTED_INSTANCES: Final = 20_000
-"""Instances of a route that are counted: to know it for a very large one."""
-
 ROUTED: Final = 8
 """Such instances take the time of one that a route gives: its shares are fractions, which are made whole
 for each of its names."""
@@ -78,15 +75,13 @@ class Compiler:
         """Its answers, or the work that they take; None where answers aren't wanted. `among`: how many
         services there are; `routed`: its route, where that was followed already."""
         name = service.name
+        met = self._routes.count(name) if routed is None and name in self._routes.in_force else 0
         if not self._compiles:
             self._beyond(name)  # its problems are told all the same
             return None
-        if (
-            routed is None
-            and self._threads
-            and (met := self._routes.meets(name, MAX_COUNTED_INSTANCES)) * ROUTED > LARGE
-        ):
-            return Compilation(name, aside(Followed, name, self._routes.follow_aside(name)), met)
+        if self._threads and met * ROUTED > LARGE:
+            following = self._routes.follow_aside(name)
+            return Compilation(name, aside(Followed, name, following), met, following.freeze)
         beyond = self._beyond(name, routed)
         origin = self._origin_of(self._routes.registries(service))
         if beyond is NOTHING and among >= self._defers and name not in self._asked:

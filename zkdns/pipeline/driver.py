@@ -281,6 +281,7 @@ class Driver:
     def _begin_next(self) -> None:
         while self._waiting and self._running < THREADS and not self._stopped:
             _, _, compilation = heapq.heappop(self._waiting)
+            self._attempt(_freeze, compilation)
             self._running += 1
             self._loop.run_in_executor(self._threads, compilation.work).add_done_callback(self._end_one)
 
@@ -289,3 +290,7 @@ class Driver:
         if not future.cancelled() and not self._stopped:
             self._begin_next()
             self.step(future.result())
+
+
+def _freeze(compilation: Compilation) -> None:
+    compilation.freeze()

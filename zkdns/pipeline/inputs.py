@@ -148,12 +148,14 @@ NOTHING = Delta()
 
 class Compilation(Struct, frozen=True):
     """What is too large to be done between two queries, of a service by its name or of a map of networks: do
-    `work` in a thread, and step with what it gives."""
+    `work` in a thread, and step with what it gives. `freeze`: to be called just before that, where the
+    pipeline is stepped: it takes hold of what the work looks at, what waits for a thread holds nothing."""
 
     name: str
     work: Callable[[], Done]
     size: int = 0
     """Instances that it looks at, about."""
+    freeze: Callable[[], object] = lambda: None
 
 
 class Ready(Struct, frozen=True):

@@ -79,6 +79,9 @@ class Placement:
         except Exception as error:
             self.recover(replacement.after, error, moment.at)
             return False
+        finally:
+            if self._routes.shifted:
+                self._composed.update(self._routes.take_shifted())
         if isinstance(answers, Compilation):
             self.under_way[replacement.name] = replacement
             self._compiler.aside.append(answers)

@@ -277,6 +277,8 @@ class Publisher:
         self._respelled.discard(name)
         was_moving = self._routes.is_moving(name)
         rerouted, due = self._routes.update(judged, name, now)
+        if self._routes.shifted:
+            self._composed.update(self._routes.take_shifted())
         if was_moving and standing is not None:
             self._end_ramp(standing, now)
         if due is not None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from fractions import Fraction
 
-from zkdns.answers.route_resolver import Resolver
+from zkdns.answers.route_resolver import MAX_FOLLOWED_INSTANCES, Resolver
 from zkdns.answers.routed import (
     NOTHING,
     Beyond,
@@ -27,12 +27,15 @@ from zkdns.answers.routes import MAX_DEPTH
 from zkdns.model import Override, Problem, Service
 from zkdns.overrides import in_force
 from zkdns.persistent import PersistentMap
+from zkdns.pipeline.route_room import MAX_TOGETHER, RouteRoom
 from zkdns.pipeline.users import Users
 from zkdns.pipeline.views import Views
 from zkdns.registry.overrides import node
 from zkdns.routes import Route, StandsFor, Target
 
 ONE = Fraction(1)
+NODE = "node"
+"""The source of a route that a service's own node has."""
 MAX_LOOKS = 2_000
 """Targets that are looked at before a route is followed elsewhere: some milliseconds."""
 
@@ -40,6 +43,27 @@ MAX_REACHED = 4096
 """Services of one depth that a route is thought to lead to: 64 routes of 64 targets."""
 
 CURE = "mend the route, or register what it leads to"
+CROWDED = (
+    f"all routes in services' nodes lead to more than {MAX_TOGETHER} instances together, and it is one of "
+    "those that lead to the most"
+)
+
+
+class Following:
+    """A route that is followed in a thread, of all as it stands at `freeze`: each of ten thousand routes
+    that wait for their turn would hold a list of all services."""
+
+    def __init__(self, name: str, resolver_now: Callable[[], Resolver]) -> None:
+        self._name = name
+        self._resolver_now = resolver_now
+        self._resolver: Resolver | None = None
+
+    def freeze(self) -> None:
+        self._resolver = self._resolver_now()
+
+    def __call__(self) -> Routed:
+        resolver, self._resolver = self._resolver or self._resolver_now(), None
+        return resolver.follow(self._name)
 
 
 class RouteBook:
@@ -71,6 +95,10 @@ class RouteBook:
         walked for each of them."""
         self._users = Users()
         """By the names and views that they lead to, the services whose routes do."""
+        self._room = RouteRoom()
+        self.shifted: dict[str, None] = {}
+        """The services whose routes have room since they were taken from here and had none, or the other way
+        round."""
 
     def lay(self, changes: Mapping[str, Override | None]) -> list[str]:
         """These are laid over services now, None where nothing is. The names of those for which that is
@@ -101,6 +129,7 @@ class RouteBook:
             self.in_force.pop(name, None)
             self._led.pop(name, None)
             self.problems.pop(name, None)
+            self._give_room(name, None)
         elif moved:
             self.in_force[name] = in_force
             self._led[name] = frozenset([Target(t.service, "", t.registry) for t in targets_of(in_force)])
@@ -141,6 +170,22 @@ class RouteBook:
         """Whether its names give more than its own instances."""
         return name in self.in_force or bool(self._views_of(name))
 
+    def count(self, name: str) -> int:
+        """How many instances its route leads to, 0 where there is no room for so many: what operators order
+        has room, and so have services that stand behind others."""
+        count = self.meets(name, MAX_FOLLOWED_INSTANCES)
+        in_force = self.in_force.get(name)
+        self._give_room(name, max(count, 1) if in_force is not None and in_force.source == NODE else None)
+        return count if self._room.has(name) else 0
+
+    def take_shifted(self) -> dict[str, None]:
+        """What is in `shifted`, which is empty then."""
+        shifted, self.shifted = self.shifted, {}
+        return shifted
+
+    def _give_room(self, name: str, size: int | None) -> None:
+        self.shifted |= dict.fromkeys(self._room.put(name, size))
+
     def meets(self, name: str, most: int) -> int:
         """How many instances its route leads to, each as often as it is met; those beyond `most` are not
         counted. Where it takes very many targets to know that, these count as well, as far as was looked."""
@@ -174,10 +219,13 @@ class RouteBook:
             level = [*(keys - met)][:MAX_REACHED]
             met.update(level)
 
-    def follow_aside(self, name: str) -> Callable[[], Routed]:
-        """The following of its route, to be done in a thread: of all as it stands now."""
-        resolver = Resolver(dict(self._services), dict(self.in_force), self.views.finder())
-        return lambda: resolver.follow(name)
+    def follow_aside(self, name: str) -> Following:
+        """The following of its route, to be done in a thread."""
+        return Following(name, self._freeze)
+
+    def _freeze(self) -> Resolver:
+        """One that finds all as it stands now."""
+        return Resolver(dict(self._services), dict(self.in_force), self.views.finder())
 
     def beyond(self, name: str, routed: Routed | None = None) -> Beyond:
         """What the names of a service give beside its own instances. `routed`: its route, where that was
@@ -192,6 +240,8 @@ class RouteBook:
         guests = guests_of(service, views)
         if name not in self.in_force:
             return Beyond(guests) if guests else NOTHING
+        if not self._room.has(name):
+            routed = self._resolver.refuse(name, CROWDED)
         routed = routed or self._resolver.follow(name)
         path = node(name) if name in self.laid else service.path
         self.problems[name] = tuple(
@@ -258,7 +308,7 @@ class RouteBook:
             if override.route is not None:
                 return StandsFor(override.route, "override", override.until, override.who, override.why)
         if service.settings.route is not None:
-            return StandsFor(service.settings.route, "node")
+            return StandsFor(service.settings.route, NODE)
         behind = [r for r in self._failover if view_key(name, r) in self._views_of(name)]
         if not behind:
             return None
