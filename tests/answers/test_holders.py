@@ -9,8 +9,13 @@ from hypothesis import strategies as st
 from support.steps import steps
 from support.values import a_service, an_instance
 from zkdns.answers import service
+from zkdns.answers.builder import Builder
 from zkdns.answers.holders import MAX_ADDRESSES_IN_A_TURN, Holders
+from zkdns.answers.on_demand import reverse
 from zkdns.answers.service import ServiceAnswers, readdressed
+from zkdns.answers.table import Table
+from zkdns.dns import names
+from zkdns.dns.types import PTR
 from zkdns.model import Instance
 
 ADDRESSES = st.sets(st.integers(0, 12).map(lambda n: bytes((10, 0, 0, n)))).map(dict.fromkeys)
@@ -101,3 +106,28 @@ def test_all_parts_come_to_the_same(changes: list[tuple[str, dict[bytes, None]]]
     expected = {a: tuple(sorted(name for name, held in standing.items() if a in held)) for a in every}
     assert {address: names for address, names in told.items() if names} == expected
     assert all(holders.of(address) == names for address, names in expected.items())
+
+
+def test_an_address_that_nobody_has_any_more_is_nobodys_before_that_is_noted() -> None:
+    builder, table = Builder(["svc.local"]), Table()
+    instances = [an_instance(f"i{n}", f"10.0.{n // 250}.{n % 250}") for n in range(2000)]
+    one = an_instance("one", instances[-1].addresses[0], service="other")
+
+    def put(name: str, *those: Instance) -> None:
+        builder.replace(name, builder.compile(a_service(*those, name=name)) if those else None)
+        table.apply(builder.take(10))
+
+    put("web", *instances)
+    while builder.has_more:
+        table.apply(builder.take(1000))
+    last, before = (names.reverse(bytes(map(int, i.addresses[0].split(".")))) for i in (one, instances[-2]))
+    assert reverse(table, last, PTR) is not None
+    put("web", *instances[:10])
+    assert reverse(table, last, PTR) is None
+    put("web")
+    assert reverse(table, last, PTR) is None
+    while builder.has_more:
+        table.apply(builder.take(1000))
+    put("other", one)
+    assert reverse(table, last, PTR) is not None
+    assert reverse(table, before, PTR) is None

@@ -136,7 +136,10 @@ def reverse(table: Table, qname: bytes, qtype: int) -> tuple[Sections, int] | No
     sharing = table.holders.get(address, ()) if address is not None else ()
     if not sharing or address is None:
         return None
-    sections, origin = table.spelled.get(address) or _spell_reverse(table, address, sharing)
+    spelled = table.spelled.get(address) or _spell_reverse(table, address, sharing)
+    if spelled is None:
+        return None
+    sections, origin = spelled
     if qtype != PTR:
         return (ANSWERED_ANY if qtype == ANY else NODATA), origin
     return sections, origin
@@ -155,9 +158,13 @@ def _fill(ends: Iterable[bytes]) -> list[bytes]:
     return some
 
 
-def _spell_reverse(table: Table, address: bytes, sharing: tuple[str, ...]) -> tuple[Sections, int]:
-    """Whom an address belongs to; kept until a service changes, where they are many."""
-    holders = [table.services[name] for name in sharing[:MAX_RECORDS]]
+def _spell_reverse(table: Table, address: bytes, sharing: tuple[str, ...]) -> tuple[Sections, int] | None:
+    """Whom an address belongs to; kept until a service changes, where they are many. None where nobody has it
+    any more: of a service of thousands it is noted by and by who has which."""
+    known = map(table.services.get, sharing[:MAX_RECORDS])
+    holders = [holder for holder in known if holder is not None and address in holder.by_address]
+    if not holders:
+        return None
     origin = holders[0].origin if len({holder.origin for holder in holders}) == 1 else EVERY
     # One RRset, one TTL (RFC 2181, section 5.2): the least of those that the services have.
     each = ((holder, i) for holder in holders for i in holder.by_address[address])
