@@ -18,7 +18,7 @@ from zkdns.answers import policies, ports, route_resolver
 from zkdns.answers.builder import Builder
 from zkdns.answers.route_resolver import MAX_FOLLOWED, MAX_PORTS, MAX_TOLD, Resolver
 from zkdns.answers.routed import InForce, Routed
-from zkdns.answers.table import Table
+from zkdns.answers.table import Delta, Holder, Table
 from zkdns.dns import names
 from zkdns.dns.reply import TC
 from zkdns.model import Instance, Registration, Service, ServiceSettings
@@ -369,3 +369,21 @@ def test_what_all_instances_say_alike_of_their_ports_is_read_once_for_each_name(
     said = ("http", 8080), ("metrics", 9100)
     publish([Registration(address(n), port=80, ports=said) for n in range(SIZE)])
     assert len(read) == len(said) * (1 + len(said)), "to find the names, and for each of them"
+
+
+def test_names_that_come_among_many_are_not_sorted_with_all_of_them() -> None:
+    """A start brings them part by part."""
+    table = Table()
+
+    def holders(first: int, count: int) -> dict[str, Holder | None]:
+        made: Any = Builder(["svc.local"]).compile(Service("a", "a", "/a"))
+        return {Compared(f"{n * 7919 % 10007:05}"): made for n in range(first, first + count)}
+
+    for first in range(0, 10_000, 500):
+        Compared.count = 0
+        table.apply(Delta(services=holders(first, 500)))
+    assert table.service_names == sorted(map(str, table.services))
+    assert Compared.count < 3 * 10_000
+    table.apply(Delta(services={**dict.fromkeys(table.service_names[::2]), **holders(10_006, 1)}))
+    assert table.service_names == sorted(map(str, table.services))
+    assert len(table.service_names) == 5001

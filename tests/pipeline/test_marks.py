@@ -7,9 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from support.asking import respond
 from support.stepping import NOW, ROOTS, World, an_address, break_at, settings_of
+from support.tables import query
 from zkdns.answers import variants
 from zkdns.answers.builder import Builder
+from zkdns.answers.table import Table
+from zkdns.dns import names
+from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
 from zkdns.health.ballots import SESSION
 from zkdns.health.consensus import write_ballot
 from zkdns.health.own_ballot import WRITE_EVERY
@@ -26,7 +31,7 @@ from zkdns.model import (
     fault,
 )
 from zkdns.pipeline import compiler
-from zkdns.pipeline.inputs import NOTHING, FileRead, Remembered
+from zkdns.pipeline.inputs import FileRead, Remembered
 from zkdns.pipeline.start import Stage
 from zkdns.registry.override_nodes import by_service
 from zkdns.roots import HEALTH, SERVERS, TOPOLOGY
@@ -351,11 +356,18 @@ def test_a_verdict_has_a_moment_at_which_it_is_written_for_the_others() -> None:
     assert set(world.ready().write) == {f"{HEALTH}/z1"}
 
 
-def test_it_is_none_of_the_replicas_before_it_answers_and_nothing_is_published_until_then() -> None:
-    world = World(is_read=False)
+def test_it_is_none_of_the_replicas_before_it_answers_and_all_it_says_fails_until_then() -> None:
+    world, table = World(is_read=False), Table()
+
+    def rcodes() -> list[int]:
+        """What is said of a name that is registered, and of one that is not."""
+        table.apply(world.readies[-1].delta)
+        said = [respond(query(names.wire(f"{name}.svc.local"), 16), table) for name in ("web", "nope")]
+        return [reply[3] & 15 for reply in said if isinstance(reply, bytes)]
+
     first = world.ready()
-    assert first.delta, "the zones stand from the first moment"
     assert first.write == {}
+    assert rcodes() == [SERVFAIL, SERVFAIL], "the zones stand from the first moment"
     for root in ROOTS[1:]:
         world.hear(root, Begin(), Whole(), Session(True))
     events = [Begin(), *world.told("web", a=an_address(1)), world.data("/services/web", CHECK)]
@@ -363,10 +375,14 @@ def test_it_is_none_of_the_replicas_before_it_answers_and_nothing_is_published_u
     for _ in range(2):
         ready = world.ready()
         assert world.pipeline.stage is Stage.SETTLING
-        assert (ready.delta, set(ready.write)) == (NOTHING, set())
+        assert set(ready.write) == set()
+        assert rcodes() == [SERVFAIL, SERVFAIL]
     world.probe("a", good=True)
+    while world.ready().more:
+        rcodes()
+    assert world.pipeline.stage is Stage.READY
+    assert rcodes() == [NOERROR, NXDOMAIN]
     world.settle()
-    assert any(ready.delta.entries for ready in world.readies)
     assert any(f"{SERVERS}/z1" in ready.write for ready in world.readies)
 
 

@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 
-from support.stepping import CHECK, NOW, World, an_address, settings_of
+from support.asking import respond
+from support.stepping import CHECK, NOW, ROOTS, World, an_address, settings_of
+from support.tables import query
 from support.values import a_service, an_instance
 from zkdns.answers.holders import MAX_ADDRESSES_IN_A_TURN
 from zkdns.answers.service import ServiceAnswers
+from zkdns.answers.table import Table
+from zkdns.dns import names
+from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
 from zkdns.health import judge, targets
-from zkdns.model import Change, Children, Data, Stat
+from zkdns.model import Begin, Change, Children, Data, Session, Stat, Whole
 from zkdns.pipeline.changes import Causes, Moment
 from zkdns.pipeline.inputs import Ready
 from zkdns.pipeline.telling import SLICE, Telling
@@ -138,6 +143,38 @@ def test_the_addresses_of_a_large_service_move_in_turns_and_before_it_is_idle() 
     assert sum(moved) == number
     assert world.pipeline.idle
     assert all(ready.more or ready.compile for ready in world.readies[:-1])
+
+
+@pytest.mark.parametrize(("services", "size"), [(400, 1), (1, 3 * MAX_ADDRESSES_IN_A_TURN)])
+def test_what_is_there_at_the_start_is_put_in_force_in_parts_and_says_nothing_before_the_last(
+    services: int, size: int
+) -> None:
+    world, table = by_looks(World(is_read=False, threads=True)), Table()
+    for root in ROOTS:
+        world.hear(root, Begin())
+    for name in (f"s{n}" for n in range(services)):
+        world.register(name, **{f"i{n:04}": an_address(n) for n in range(size)})
+    for root in ROOTS:
+        world.hear(root, Whole(), Session(True))
+    asked = [names.wire("s0.svc.local"), names.wire("nope.svc.local"), names.reverse(bytes((10, 0, 0, 0)))]
+    parts: list[int] = []
+    ready = Ready(more=True)
+    while ready.more or ready.compile:
+        was_loading = world.pipeline.is_loading
+        ready = world.ready(3.0)
+        work_aside(world, ready)
+        parts.append(len(ready.delta.names) + len(ready.delta.holders))
+        table.apply(ready.delta)
+        said = [respond(query(name, 12), table) for name in asked]
+        rcodes = [reply[3] & 15 for reply in said if isinstance(reply, bytes)]
+        if world.pipeline.is_loading:
+            assert set(rcodes) == {SERVFAIL}
+        elif was_loading:
+            assert rcodes == [NOERROR, NXDOMAIN, NOERROR]
+    assert not world.pipeline.is_loading
+    assert len(table.services) == services
+    assert len(table.holders) == size
+    assert max(parts) <= max(sum(parts) / 10, MAX_ADDRESSES_IN_A_TURN + 10)
 
 
 def test_a_service_of_many_thousands_that_changes_all_the_time_is_judged_all_the_same() -> None:

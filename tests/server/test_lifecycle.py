@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -270,6 +271,23 @@ async def test_ready_is_told_once_it_listens_though_another_answered_there_until
     may.set()
     await until(lambda: "ready: engine" in caplog.text)
     assert await one.answers("web.svc.local") == ["10.0.0.1"]
+
+
+async def test_how_many_there_are_is_not_counted_in_the_loop(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    counted: list[threading.Thread] = []
+    count = lifecycle._count
+
+    def noted(services: Mapping[str, Service]) -> str:
+        counted.append(threading.current_thread())
+        return count(services)
+
+    monkeypatch.setattr(lifecycle, "_count", noted)
+    await start()
+    await until(lambda: "1 service, 1 instance, on" in caplog.text)
+    assert threading.main_thread() not in counted
 
 
 async def test_what_was_loaded_is_not_walked_by_the_collector_again_and_again(start: Start) -> None:

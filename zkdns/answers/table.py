@@ -293,12 +293,14 @@ class Table:
             self.clients = delta.clients
 
     def _sort(self, changes: Mapping[str, Holder | None]) -> None:
-        """Keep `service_names` in order: a change costs a search, a whole registry is sorted at once."""
+        """Keep `service_names` in order: a change costs a search, and many go in together."""
         known = self.services
         come = [name for name, service in changes.items() if service is not None and name not in known]
         gone = [name for name, service in changes.items() if service is None and name in known]
         if len(come) + len(gone) > MANY:
-            self.service_names = sorted((known.keys() | set(come)) - set(gone))
+            left = {*gone}
+            self.service_names = [name for name in self.service_names if name not in left] + sorted(come)
+            self.service_names.sort()  # two runs that are in order: they are merged
             return
         for name in come:
             insort(self.service_names, name)

@@ -91,8 +91,6 @@ class Pipeline:
         self._tick, self._threads = tick, threads
         self._until, self._is_told = 0.0, False
         """Of a turn: when it has had its time, and whether all was handed on that was heard."""
-        self._urgent = True
-        """Whether something is to be published though nothing is answered yet."""
         # what registries, replicas and checks say
         self.replica = replica or Replica("")
         self.registries = Registries(settings, now, self.wall)
@@ -189,7 +187,7 @@ class Pipeline:
                     self._relocate(now)
             case ZoneFilesRead():
                 self.overlay.put(happened.zones)
-                self._gathering.is_due = self._urgent = True
+                self._gathering.is_due = True
 
     def _heard_out(self, heard: Heard, now: float) -> None:
         """All that a registry told at once is taken."""
@@ -240,8 +238,7 @@ class Pipeline:
 
     def publish(self, now: float, budget: float = float("inf")) -> Delta:
         """Do what is due, for so many seconds: what moves in the answers by it."""
-        until, was_loading = self._tick() + budget, self.is_loading
-        self._until = until
+        self._until = until = self._tick() + budget
         hearing = self._hearing
         if hearing.has_work:
             self._gathering.hurry()
@@ -267,17 +264,18 @@ class Pipeline:
             is_gathered = hearing.is_within or not (self._gathers and gathering.has_work)
             if (is_gathered and not health.has_work) or self._tick() > until:
                 break
-        if self.stage is Stage.SETTLING and is_gathered and not (hearing.is_within or health.has_work):
-            self._finish_start(now)
-        self._is_told = is_gathered and not hearing.has_work
+        is_in_parts = False
+        if self.stage is Stage.SETTLING:
+            # In one go a large registry would be a turn of its own: all but the last part is in force first.
+            is_in_parts = self.builder.has_more
+            if is_gathered and not (is_in_parts or hearing.is_within or health.has_work):
+                self._finish_start(now)
+        self._is_told = is_gathered and not (is_in_parts or hearing.has_work)
         if self._is_told and not publisher.has_work and self.stage is not Stage.LOADING:
             self.builder.set_serial(self.registries.serial)
         self._origins.tell(self.builder, self.is_loading, self.settings.stale_max, now)
-        # While nothing is answered, all that is compiled is kept back: it goes out as one when there is.
-        addresses = MAX_ADDRESSES_IN_A_TURN if budget < float("inf") and not was_loading else None
-        delta = self.builder.take(addresses) if self._urgent or not self.is_loading else NOTHING
-        self._urgent = False
-        return delta
+        # While nothing is answered each origin fails, whatever is in force already.
+        return self.builder.take(MAX_ADDRESSES_IN_A_TURN if budget < float("inf") else None)
 
     def rest(self, now: float, delta: Delta = NOTHING) -> Ready:
         """What is due beside that, once it is in force. `delta`: where it is not, to go with the rest."""
@@ -293,7 +291,7 @@ class Pipeline:
             self._own_nodes.write(self.builder.serial, now, serves=not is_loading),
             self._compiler.take_aside(),
             self._wake(now),
-            not is_done or (self.builder.has_more and not is_loading),
+            not is_done or self.builder.has_more,
             self._hearing.is_behind or (self._gathering.is_behind and not is_loading),
         )  # fmt: skip
 

@@ -357,7 +357,7 @@ class Server:
     async def _say_ready(self) -> None:
         await self._listens.wait()  # all may be read before: registry files and zone files
         zones, addresses = (", ".join(map(str, many)) for many in (self.settings.zone, self.settings.listen))
-        held = _count(self.pipeline.services)
+        held = await asyncio.to_thread(_count, dict(self.pipeline.services))
         status = f"ready: engine {self.engine.name}, zones {zones}, {held}, on {addresses}"
         log.info("%s", status)
         self.notifier.ready(status)
