@@ -1,7 +1,7 @@
-"""Two sequences of thousands, most members of which are the same objects: which are others, and what was made
-of those that stayed.
+"""Two sequences of thousands, most members of which are the same objects: which have changed, and what was
+made of those that stayed.
 
-Rules: pure. In steps, for all of them may be others at once; where few are, none is looked into but these.
+Rules: pure. In steps, for all of them may change at once; where few do, only these are looked into.
 """
 
 from __future__ import annotations

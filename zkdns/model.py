@@ -337,7 +337,7 @@ What: TypeAlias = Literal["registered", "gone", "state", "weight", "settings", "
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing about one instance, service or registry that is another in the answers now.
+    """One thing about one instance, service or registry that has changed in the answers.
 
     `id` is "" for the service itself, and `service` too for a registry. `was` and `now`: from what to
     what, as text, "" for nothing. `zxid`: of the write that made it so, where a node tells; else the newest

@@ -1,4 +1,4 @@
-"""A mapping that is never changed: with a few keys changed it is another one, which shares the rest.
+"""A mapping that is never changed in place: one with a few keys changed is a new one, which shares the rest.
 
 Rules: pure. Making the next one costs what changed and a small part of the whole, as does telling two apart.
 The order of its keys depends on the keys alone.
@@ -32,7 +32,7 @@ class PersistentMap(Mapping[str, V], Generic[V]):
         self._length = len(items or {})
         self._before: Callable[[], PersistentMap[V] | None] = _none
         self._moved: list[str] = []
-        """What is another in it than in the one before: each change is asked for several times."""
+        """The keys that differ from the map before: that is asked for several times at each change."""
 
     def __getitem__(self, key: str) -> V:
         return self._bucket(key)[key]

@@ -85,7 +85,7 @@ class Wall:
         return True
 
     def forget(self, paths: Iterable[str]) -> None:
-        """These are there no more, or are others now."""
+        """These have gone, or have changed."""
         for path in paths:
             self._shut_out.pop(path, None)
             self.problems.pop((path, ""), None)

@@ -105,8 +105,8 @@ class Sums(Struct, frozen=True):
         return Sums(counts, crossings, self.mark, self.gone)
 
     def close(self, closed: Closed) -> Sums:
-        """The same up to where others took its place: whom the service gives, in which shares, may be another
-        from there on."""
+        """The same up to where others took its place: whom the service gives, and in which shares, may have
+        changed from there on."""
         sums = self.add(closed.ended)
         old, new = (one.shares() if one is not None else None for one in (closed.before, closed.after))
         mark = {} if new is None else self.mark if old == new else sums.counts

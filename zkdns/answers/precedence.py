@@ -68,7 +68,7 @@ class Precedence:
         return owner in self._built_in
 
     def replace_built_in(self, owner: bytes, known: Name) -> None:
-        """A name of our own is another one now; a service or file that has it keeps it."""
+        """A name of our own has changed; a service or file that has it keeps it."""
         stands = self._names.get(owner) is self._built_in[owner]
         self._built_in[owner] = known
         if stands:

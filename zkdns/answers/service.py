@@ -120,7 +120,7 @@ class ServiceAnswers(Struct, frozen=True, eq=False):
 
 def readdressed(old: ServiceAnswers, new: ServiceAnswers) -> tuple[Set[bytes], Set[bytes]]:
     """The addresses of both, of thousands without those that both have: few are looked at, where few
-    instances are others."""
+    instances changed."""
     if old.grouped is None or new.grouped is None:
         return old.addresses, new.addresses
     gone, come = apart(old._addressed, new._addressed)

@@ -47,5 +47,5 @@ class Asked(Struct, eq=False):
 
 
 def in_flight_key(key: bytes, rd: bool) -> bytes:
-    """Where a question under way is found: one that asks for no recursion is another one."""
+    """Where a question under way is found: one that asks for no recursion is a question of its own."""
     return key + b"\1" if rd else key

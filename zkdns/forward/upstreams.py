@@ -47,7 +47,7 @@ def loop_at(address: str) -> Problem:
 
 
 class Upstreams:
-    """`all` in the order of the settings; `changed` is called when it has become another list."""
+    """`all` in the order of the settings; `changed` is called when that list has changed."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class Upstreams:
         self._probing[upstream] = Probe(attempt, self._clock, self._probing)
 
     def _look(self) -> None:
-        """Reads resolv.conf again where it is another than it was."""
+        """Reads resolv.conf again where it has changed."""
         if RESOLV_CONF not in self._settings.forward:
             return
         try:

@@ -27,7 +27,7 @@ Votes = Mapping[str, CheckState]
 
 class Ballots:
     """`me`: our id, another at each start: what stands there by it tells us nothing. `checked`: by the paths
-    that votes count for. `moved`: is told those whose votes may be others now. `live`: the replicas that say
+    that votes count for. `moved`: is told those whose votes may have changed. `live`: the replicas that say
     that they live. `voters`: those of them that have a ballot, and we: a node that only says that it is a
     replica takes nobody's probes. `believed_at`: when nobody is doubted any more, None where nobody is, or
     while the ensemble is out of reach."""
@@ -139,7 +139,7 @@ class Ballots:
         return frozenset(r for r, at in written.items() if r in self._unread or at <= self._before[r])
 
     def read_one(self) -> None:
-        """Read the next of those that are others than they were."""
+        """Read the next of those that have changed."""
         replica = next(iter(self._unread))
         del self._unread[replica]
         data = self._nodes[replica]

@@ -75,8 +75,8 @@ class Health:
     # --- in ---------------------------------------------------------------------------------------
 
     def override(self, overrides: Mapping[str, Mapping[str, Override]]) -> list[str]:
-        """All overrides that there are, by service, and of each by instance id. The services of which they
-        are others than before."""
+        """All overrides that there are, by service, and of each by instance id. Returns the services whose
+        overrides have changed."""
         old, self._overrides = self._overrides, overrides
         return [name for name in differing(old, overrides) if old.get(name) != overrides.get(name)]
 

@@ -55,7 +55,7 @@ class Sharing:
         return self._queue[0][0] if self._queue else None
 
     def elect(self, paths: Iterable[str]) -> None:
-        """Ballots or replicas came or went: where the voters are others, all paths are shared anew."""
+        """Ballots or replicas came or went: where the voters have changed, all paths are shared anew."""
         if self._ballots.voters != self._voters:
             self._voters = self._ballots.voters
             self._unshared.update(dict.fromkeys(paths))

@@ -27,7 +27,7 @@ class Affected(Backlog[str]):
         return bool(self._walks)
 
     def find(self, path: str, walk: Iterator[Collection[str]]) -> None:
-        """What stands there is another: `walk` tells what hangs on it. At once, where that is little."""
+        """What stands there has changed: `walk` tells what depends on it. At once, where that is little."""
         self._walks.append((path, walk))
         if len(self._walks) == 1:
             self.search()

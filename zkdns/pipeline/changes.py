@@ -1,4 +1,4 @@
-"""What is another between two states of a service, as Changes.
+"""How two states of a service differ, as Changes.
 
 Rules: pure; in the order of ids, the service itself last. Why, and by whom, is said as far as it is known.
 """
@@ -47,7 +47,7 @@ _UP: Final = State.HEALTHY, State.WARMING
 
 
 class Moment(Struct, frozen=True):
-    """When something became another: seconds since the epoch, and the newest transaction read by then."""
+    """When something changed: seconds since the epoch, and the newest transaction read by then."""
 
     at: float
     zxid: int
@@ -69,15 +69,15 @@ SET_SO: Final = "set so in its node", "set so in"
 def between(
     before: Service | None, after: Service | None, moment: Moment, causes: Causes = UNKNOWN
 ) -> list[Change]:
-    """All that is another. A service that comes or goes tells so itself, and each of its instances too."""
+    """All that differs. A service that comes or goes tells so itself, and each of its instances too."""
     return [change for change in walk(before, after, moment, causes) if change is not None]
 
 
 def walk(
     before: Service | None, after: Service | None, moment: Moment, causes: Causes = UNKNOWN
 ) -> Iterator[Change | None]:
-    """The same one by one: of a service of thousands that is work for several turns. None: of an instance
-    that is another nothing was to be told."""
+    """The same one by one: of a service of thousands that is work for several turns. None: an
+    instance differs in nothing that is told."""
     service = after or before
     if service is None:
         return
@@ -201,7 +201,7 @@ class _Account(Struct, frozen=True):
             yield None
 
     def _why_state(self, was: Instance, now: Instance) -> tuple[str, str]:
-        """Why its state is another, and by whose order."""
+        """Why its state changed, and by whose order."""
         if now.state is State.FAILING and not now.reason.startswith(CHECK):
             return f"{CHECK}: {now.reason}", ""
         if now.reason and not (_is_weighed(now) and was.state not in _UP):
@@ -213,7 +213,7 @@ class _Account(Struct, frozen=True):
         return BACK.get(was.state, SO), ""
 
     def _why_weight(self, was: Instance, now: Instance) -> tuple[str, str]:
-        """Why its weight is another, and by whose order: it weighs while something else is told of it too."""
+        """Why its weight changed, and by whose order: one on the weight holds whatever else is told of it."""
         order = self._order(now, _weighs)
         if order is not None:
             return f"weight {order.weight}, set {attribute(order)}", order.who

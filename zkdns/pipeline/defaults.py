@@ -44,6 +44,6 @@ class ServiceDefaults:
         return known[1]
 
     def forget(self, names: Iterable[str]) -> None:
-        """These services are others now, or are there no more."""
+        """These services have changed, or have gone."""
         for name in names:
             self._completed.pop(name, None)

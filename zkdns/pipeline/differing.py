@@ -1,4 +1,4 @@
-"""Two values of what a node says, and what of them is another: in words, as a change tells it.
+"""Two values of what a node says, and how they differ: in words, as a change tells it.
 
 Rules: pure.
 """

@@ -73,7 +73,7 @@ class Hostnames:
         self._stale: dict[str, set[str]] = {}
         """By service, the host names that may stand for something else than when it was completed."""
         self._unsorted: set[str] = set()
-        """Those of which an error of ours kept us from knowing whither they lead."""
+        """Those of which an error of ours kept us from knowing where they lead."""
 
     @property
     def all_heard(self) -> bool:
@@ -185,7 +185,7 @@ class Hostnames:
         return every
 
     def changed(self, before: Service | None, after: Service | None) -> set[str]:
-        """A service's answers are others now: names in our zones may lead elsewhere. The services whose
+        """A service's answers have changed: names in our zones may lead elsewhere. The services whose
         instances they are."""
         self._note_label(before, after)
         if not self._led:

@@ -161,7 +161,7 @@ class Compilation(Struct, frozen=True):
 class Ready(Struct, frozen=True):
     """What is due, in this order: publish, tell, then do.
 
-    `delta`: what both engines take over. `changes`: what is another in them. `probe`: what is
+    `delta`: what both engines take over. `changes`: what has changed in them. `probe`: what is
     probed from now on, by path, None for no more (what moved since the last time). `resolve`: the host
     names to follow. `write`: nodes of ours under /zkdns to be kept with this data. `compile`: work for
     threads. `wake`: when to ask again if nothing happens; `more`: there is more to do at once. `is_behind`:

@@ -28,7 +28,7 @@ class OutOfReach(Exception):
 
 
 Shells: TypeAlias = Mapping[str, Service | None]
-"""By name: a service without its instances, where that became another; None where it went."""
+"""By name: a service without its instances, where that changed; None where it went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Record:
     changes: tuple[Change, ...]
     shells: Shells = field(default_factory=dict)
     topology: Topology | None = None
-    """Where networks stand from then on, where that became another."""
+    """Where networks stand from then on, where that changed."""
     lost: frozenset[str] = frozenset()
     """Services whose changes are sums: how they stand is known again when they are told anew."""
 
@@ -110,7 +110,7 @@ WITHIN_REACH: Final = "within reach"
 
 
 def move_reach(away: set[str], change: Change) -> bool:
-    """Take over what a change says of which registries are out of reach; whether that is another then."""
+    """Take over what a change says of which registries are out of reach; whether that changes anything."""
     if change.what != "registry" or change.service or (change.now == OUT_OF_REACH) is (change.id in away):
         return False
     away ^= {change.id}

@@ -69,7 +69,7 @@ class Localities:
         return "the settings" if self._now.entries is None else TOPOLOGY
 
     def put_in_force(self, builder: Builder, now: float) -> Change | None:
-        """Answers are made by the map from now on: what that changes, where it is another."""
+        """Answers are made by this map from now on. The change, where it differs from the last."""
         before, topology = builder.topology, self.topology
         builder.set_topology(topology, clients=self._now.clients)
         if topology == before:

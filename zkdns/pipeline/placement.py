@@ -40,7 +40,7 @@ class Replacement(Struct, frozen=True):
 class Placement:
     """`services`: with states, as they are answered: written here, and read by all others. `agenda` and
     `composed`: what is to be judged, and to be compiled, because of what is put in place. `moved`: the
-    services whose host names lead to one that becomes another."""
+    services whose host names lead to one that changes."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class Placement:
             self.lost_names[service.name] = those
 
     def _tell(self, before: Service | None, after: Service | None, moment: Moment) -> None:
-        """To all whose answers hang on this service, and of what is another in it."""
+        """All whose answers depend on this service, and tell what has changed in it."""
         changed = after or before
         if changed is None:
             return

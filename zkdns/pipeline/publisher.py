@@ -34,7 +34,7 @@ COMPOSED_EVERY: Final = 4
 
 class Publisher:
     """`registered`: what the registries hold. `services`: the same with states, as it is answered: written
-    here, and read by all others. `moved`: the services whose host names lead to one that becomes another."""
+    here, and read by all others. `moved`: the services whose host names lead to one that changes."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class Publisher:
     # --- in ---------------------------------------------------------------------------------------
 
     def take(self, registered: Mapping[str, Service], now: float) -> Steps[list[str]]:
-        """These are the services now. Those that are others than before."""
+        """These are the services now. Returns those that have changed."""
         old = self.registered
         changed = differing(old, registered)
         for name in changed:
@@ -136,7 +136,7 @@ class Publisher:
 
     def shift(self, by: float) -> None:
         """The clock was set: what operators ordered, what warms and what moves goes by it, and each service
-        may be another."""
+        may change."""
         self._sessions.shift(by)
         self._begun.clear()  # the moment at which they were begun is none any more
         self.mark({**self.registered, **self.services})
@@ -308,7 +308,7 @@ class Publisher:
         """Compile a service whose names give more than its own instances, as all of it stands now."""
         if name in self._under_way or name in self._begun:
             self._overtaken.add(name)
-            self._respelled.add(name)  # what it leads to is another: judging it again tells nothing of that
+            self._respelled.add(name)  # what it leads to has changed: judging it again tells nothing of that
             return False
         service = self.services.get(name)
         return service is not None and self._placement.compile(Replacement(service, service), moment)

@@ -160,7 +160,7 @@ class Registry:
         return [problem for one in own for problem in one.refusals]
 
     def read_servers(self) -> Mapping[str, ServerNode]:
-        """The live replicas by id: of those that are others than at the last call so many are read now."""
+        """The live replicas by id. Of those that changed since the last call only so many are read."""
         changes: dict[str, ServerNode | None] = {}
         for (id,), stands in self.servers.take_moved(SERVERS_AT_ONCE).items():
             changes[id] = None

@@ -51,7 +51,7 @@ class RouteRoom:
         return {one for one in self._fill() if one != name}
 
     def _fill(self) -> list[str]:
-        """As many as there is room for. Those of which that is another."""
+        """As many as there is room for. Those for which that has changed."""
         moved = []
         while self._taken > self._most:
             self._end -= 1

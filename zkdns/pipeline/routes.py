@@ -102,7 +102,7 @@ class RouteBook:
 
     def lay(self, changes: Mapping[str, Override | None]) -> list[str]:
         """These are laid over services now, None where nothing is. The names of those for which that is
-        another."""
+        a change."""
         moved = [name for name, override in changes.items() if self.laid.get(name) != override]
         self.laid = self.laid.changed(changes)
         return moved
@@ -113,7 +113,7 @@ class RouteBook:
         return service if service.stands_for == chosen else replace(service, stands_for=chosen)
 
     def update(self, service: Service | None, name: str, now: float) -> tuple[bool, float | None]:
-        """What is in force for a service at this moment: whether that is another, and when it moves next."""
+        """What is in force for a service at this moment: whether that has changed, and when it moves next."""
         is_plain = service is not None and service.stands_for is None and not service.view_of
         if is_plain and not (self._users.needs(name) or self.is_composed(name)):  # as most of them
             return False, None

@@ -39,7 +39,7 @@ NONE: Final = Lost(0, float("-inf"))
 
 
 class Sessions:
-    """Is shown every registered service that becomes another. `awaits_losses`: whether at that time more may
+    """Is shown every registered service that changes. `awaits_losses`: whether at that time more may
     have gone than it was shown."""
 
     def __init__(self, awaits_losses: Callable[[float], bool] = lambda now: False) -> None:

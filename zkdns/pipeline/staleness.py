@@ -57,7 +57,7 @@ class Origins:
         return origins
 
     def wakes(self, stale_max: float, now: float) -> list[float]:
-        """When that is another though nothing happens."""
+        """When that changes though nothing happens."""
         due = (at + JUST_AFTER for at in expiries(self._registries.values(), stale_max))
         return [at for at in due if at > now]
 

@@ -1,4 +1,4 @@
-"""What is told of the services that became others: each one's changes together, in the order of the services.
+"""What is told of the services that changed: each one's changes together, in the order of the services.
 
 Rules: pure; what time it is comes in. It is told once the answers are in force. To tell of a service of
 thousands takes several turns. An error of ours costs what is told of one service.
@@ -32,7 +32,7 @@ class Untold(Struct, frozen=True):
 
 
 class Telling:
-    """`causes`: why something is another, as far as that is known."""
+    """`causes`: why something changed, as far as that is known."""
 
     def __init__(self, causes: Causes, wall: Wall) -> None:
         self._causes = causes
@@ -51,7 +51,7 @@ class Telling:
         self._changes.append(change)
 
     def replaced(self, path: str, before: Service | None, after: Service | None, moment: Moment) -> None:
-        """A service is another."""
+        """A service has changed."""
         size = sum([len(service.instances) for service in (before, after) if service is not None])
         with self._wall.around(path, "told"):
             walk = changes.walk(before, after, moment, self._causes)

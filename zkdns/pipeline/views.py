@@ -53,7 +53,7 @@ class Views:
         self._likes: dict[str, dict[str, Override]] = {}
         self._liked: dict[str, tuple[str, ...]] = {}
         self._moved: Set[str] = set()
-        """Services that became others since."""
+        """Services that have changed since."""
 
     def find(self, text: str) -> str | None:
         """The name of the service that a target names: by its name, else by its label."""

@@ -130,7 +130,7 @@ MAX_BYTES = 64 * MIB
 
 
 class FileSource:
-    """Follows one file on the asyncio loop. `changed` is called after `catalog` became another one."""
+    """Follows one file on the asyncio loop. `changed` is called after `catalog` was replaced."""
 
     def __init__(self, path: Path, changed: Callable[[], None], poll: float = POLL) -> None:
         self.path = path

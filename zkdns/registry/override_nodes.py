@@ -175,8 +175,8 @@ class Overrides:
         self._put(touched)
 
     def _number(self, moved: Mapping[Names, Standing | None]) -> set[Names]:
-        """Number those that came, and those no more that went: so many are in force, the first by name. What
-        is another by this."""
+        """Number those that came, and drop the numbers of those that went: so many are in force, the first
+        by name. Returns those that this changes."""
         came, gone = [], []
         for names, stands in moved.items():
             if stands is not None and (len(names) > 1 or stands[0].strip()):

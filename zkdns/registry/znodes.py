@@ -306,7 +306,7 @@ class _Plain:
         self.nodes: dict[Names, bytes] = {}
         self.written: dict[Names, Written] = {}
         self.moved: dict[Names, None] = {}
-        """Those that are others than when somebody asked last, in that order."""
+        """Those that have changed since somebody asked last, in that order."""
         self.listed_by = 0
         self.listing = Listing(root, lambda path: None, self._gone)
         self._base = len(root) + 1

@@ -151,7 +151,7 @@ class Recorder:
         return False
 
     async def _go_on(self, start: _Start, files: JournalFiles, directory: Path) -> None:
-        """What is another than at the last end is told, in place of all that is read at the start."""
+        """What has changed since the last end is told, in place of all that is read at the start."""
         now = time.time()
         at = min((now, *(change.at for change in start.changes)))
         after, within = start.services or {}, self._within()
@@ -196,7 +196,7 @@ class Recorder:
         return moved
 
     def _moved(self, names: set[str]) -> dict[str, Service | None]:
-        """What is another about the services themselves."""
+        """What has changed about the services themselves."""
         moved: dict[str, Service | None] = {}
         for name in names:
             service = self._services.get(name)

@@ -194,7 +194,7 @@ class Listeners:
             stream.end()
 
     def tell(self, changes: Iterable[Change]) -> None:
-        """Tell those who listen what is another in the answers."""
+        """Tell those who listen what has changed in the answers."""
         if not self._streams:
             return
         self._untold.append(shapes.events(changes))

@@ -305,7 +305,7 @@ class Web:
         return response
 
     def tell(self, changes: Iterable[Change]) -> None:
-        """Tell those who listen to events what is another in the answers."""
+        """Tell those who listen to events what has changed in the answers."""
         self.listeners.tell(changes)
 
 

@@ -209,7 +209,7 @@ def _tls_files(settings: ZooKeeperSettings) -> dict[str, str]:
 
 
 def _guard_files(client: KazooClient, settings: ZooKeeperSettings) -> None:
-    """kazoo has OpenSSL read the files anew for each connection, and by then they may be others."""
+    """kazoo has OpenSSL read the files anew for each connection, and by then they may have changed."""
     files = _tls_files(settings)
     if not files:
         return

@@ -287,7 +287,7 @@ class RootReads:
             if isinstance(data, Node):
                 bytes_read += len(data.data)
                 if plan.is_refused(request.path) and not isinstance(names, int):
-                    self._announced.add(request.path)  # its ACL is another, which no event ever tells
+                    self._announced.add(request.path)  # its ACL has changed, which no event ever tells
                     if request.path == self.scope.root:
                         self.anew = True  # what is below it counts once all of it is read, as at a start
                         continue
