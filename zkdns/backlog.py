@@ -1,7 +1,8 @@
-"""What waits, and what of it is next: what came first, and of much the newest in each second turn.
+"""What waits, and which of it is next: what came first; where much waits, the newest in every second turn.
 
-Rules: pure. Whoever has thousands of things waiting keeps one thing of another's no longer than a few of them
-take; the oldest go on all the same. (A semaphore that tells in several ways whose it is: `pipeline/turns`.)
+Rules: pure. Whoever has thousands of things waiting delays one thing of somebody else's by no more than a few
+of them; the oldest have their turns all the same. (A semaphore that tells in several ways whose it is:
+`pipeline/turns`.)
 """
 
 from __future__ import annotations

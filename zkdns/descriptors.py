@@ -1,4 +1,4 @@
-"""For whom the descriptors are, where there are few: each purpose leaves the others some.
+"""Who gets file descriptors when they are scarce: each purpose leaves the others some.
 
 Rules: the lowest number that is free is the next one's (open(2)), so the number of a new descriptor tells how
 many there are. The limit may be changed while we run, and is looked up each time: that is one call.

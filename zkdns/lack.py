@@ -2,8 +2,8 @@
 what is lacking now.
 
 Rules: pure. What is lacking here is never counted as a target's, an upstream's or a client's failure. At the
-edge of a limit it comes and goes a thousand times a second: it is told once a minute, and lasts as long after
-it was met last.
+edge of a limit it comes and goes a thousand times a second: it is told once a minute, and counts as there for
+a minute after it was last met.
 """
 
 from __future__ import annotations

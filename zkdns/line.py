@@ -1,8 +1,8 @@
 """Whose is next: clients take turns, however many one of them has waiting.
 
-Rules: pure; bounded. When too many wait, who has more than a part as large as any other's gets no more in.
-Who has nothing waiting comes before those that have (as "new" flows in RFC 8290, section 4.2): it asks
-little. Those that wait have one turn in a few all the same: newcomers may be as many as addresses.
+Rules: pure; bounded. When too many wait, a client that has more than an equal part gets no more in. Who has
+nothing waiting comes before those that have (as "new" flows in RFC 8290, section 4.2): it asks little. Those
+that wait still have one turn in a few: there may be as many newcomers as addresses.
 """
 
 from __future__ import annotations

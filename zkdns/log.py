@@ -3,8 +3,8 @@
 Rules: what a caller gives as `extra={"fields": {...}}` is in the object, each by its own name. Where stderr
 is the journal, each line bears its priority (sd-daemon(3)), and no time: the journal has its own. What others
 wrote stands in many lines: none of it begins one. A record is one line of bounded length, printable; what
-belongs to it (a traceback) is set in. Of what the same place in the source says only so much is written: who
-finds something that is told of could fill a disk with it. The query log has a bound of its own.
+belongs to it (a traceback) is indented. Only so much is written of what one place in the source logs: whoever
+can provoke such a line could fill a disk with it. The query log has a bound of its own.
 """
 
 from __future__ import annotations

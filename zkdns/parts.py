@@ -1,7 +1,7 @@
 """The parts of a folder by name: one file a part, and the file's name is its name.
 
-Rules: that a file lies there is all that it takes; no list of them stands anywhere. What a part is, its
-folder says.
+Rules: a file in the folder is all that it takes; there is no list of them. What a part must have, the
+folder's docstring says.
 """
 
 from __future__ import annotations

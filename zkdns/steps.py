@@ -1,6 +1,6 @@
 """Work in steps, so that others have their turn in between: a generator that pauses, then returns.
 
-Rules: pure. Who has all the time takes them at once (`finish`).
+Rules: pure. A caller that has the time takes all steps at once (`finish`).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ _OWN_METHOD = "_read_ready_cb"
 
 
 def let_go(transport: asyncio.BaseTransport) -> None:
-    """Of one that is closing: end the circle that it makes with a method of its own (CPython's
+    """Of one that is closing: end the reference cycle that it makes with a method of its own (CPython's
     `_SelectorSocketTransport`). Else it waits for the collector, which here hardly ever looks at what has
     lived for a while: 2 KB a connection, for good."""
     if transport.is_closing() and getattr(transport, _OWN_METHOD, None) is not None:

@@ -1,7 +1,8 @@
 """How long one kind of work may hold the loop before others have their turn.
 
-Rules: by time, for what one answer costs depends on what is asked: twenty cost no more than one. Who comes
-meanwhile waits for the rest of this turn: what goes on does so behind all that sockets brought.
+Rules: by time, for what one answer costs depends on what is asked: twenty cost no more than one. Whoever
+comes meanwhile waits for no more than the rest of this turn: work that goes on does so behind all that the
+sockets brought.
 """
 
 from __future__ import annotations

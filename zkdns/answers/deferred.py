@@ -1,4 +1,5 @@
-"""Services that nobody has asked for: their names stand, and what these say is compiled once one is asked.
+"""Services that nobody has asked for: their names exist, and what they answer is compiled at the first
+question.
 
 Rules: pure. A registry of thousands has few services that anyone asks for, and what each says takes most of
 the time of a start and most of its memory. What is compiled late is the same as what is compiled early (tests

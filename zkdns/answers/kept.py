@@ -1,9 +1,9 @@
 """Answers that are compiled when they are asked for, of names that are too many to keep ready.
 
-Rules: pure. A few instances are compiled at once, more of them where a turn of the loop doesn't wait for it:
-each kind is filled by one thread. What is kept is bounded by the records in it: with names for the asking a
-client could else fill our memory. Of such a size as holds the most of them the oldest goes: long answers make
-room for each other, and a short one, which costs as much to compile, stays.
+Rules: pure. What gives few instances is compiled in the loop, the rest where no turn of the loop waits for
+it: each kind is filled by one thread. What is kept is bounded by records and not by names, of which a client
+may ask for any number. When there is no room, the oldest answer goes of the size that holds the most records:
+long answers make room for each other, and a short one, which costs as much to compile, stays.
 """
 
 from __future__ import annotations

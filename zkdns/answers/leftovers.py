@@ -1,8 +1,8 @@
-"""What a service of thousands gave until something else took its place: let go of some at a time.
+"""The answers that a service of thousands had until others took their place: freed some at a time.
 
-Rules: pure. To free what was compiled of tens of thousands of instances takes a turn of its own, in which
-nobody is answered. So we hold its parts while the whole goes, and then drop them by and by. Who still holds
-the whole goes on with it.
+Rules: pure. To free at once what was compiled of tens of thousands of instances would take a turn in which
+nobody is answered. So we hold the parts while the whole goes, and then drop them little by little. Whoever
+still holds the whole goes on using it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What is left of a route's shares where some of its instances alone are given, such as those of one zone.
+"""What is left of a route's shares where only some of its instances are given, such as those of one zone.
 
-Rules: pure. A tier keeps its part of the first places and a target its share of that, while any of theirs is
-given; what would be that of a target without any goes to the others of its tier, and of a tier without any to
-the other tiers, in proportion. So a split of 90 to 10 is one for each zone that has both.
+Rules: pure. A tier keeps its part of the first places, and a target its share of that, as long as any of
+their instances is given. The share of a target without any goes to the others of its tier, and the part of a
+tier without any to the other tiers, in proportion. So a split of 90 to 10 holds in each zone that has both.
 """
 
 from __future__ import annotations

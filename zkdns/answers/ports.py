@@ -1,6 +1,6 @@
-"""What instances say of their ports and tags, as it stands in names.
+"""The ports and tags of instances, as names spell them.
 
-Rules: pure. Of most of a service it is the same, and read once.
+Rules: pure. Most instances of a service say the same, which is read once.
 """
 
 from __future__ import annotations

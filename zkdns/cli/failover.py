@@ -1,4 +1,4 @@
-"""Which registries stand behind: as a command was told, else as the servers that are registered have it.
+"""Which registries are for failover: as the command was told, else as the registered servers have it.
 
 Rules: what can't be known is said, once and on stderr; a command goes on without it.
 """

@@ -1,8 +1,8 @@
-"""Signals as a queue: each one that comes is there to be taken, whatever Python was doing when it came.
+"""Signals as a queue: each one that comes can be taken, whatever Python was doing when it came.
 
 Rules: the main thread's. C's own handler writes the number to a pipe (signal.set_wakeup_fd), so none is lost
-between a look and a wait, nor where a stop and a continue break a wait off, as of a queue of Python's it was.
-What a child runs starts with the kernel's own handling: a handler of ours ends with exec.
+between a look and a wait, nor where a stop and a continue interrupt a wait (a queue of Python's lost some
+there). What a child runs starts with the kernel's own handling: a handler of ours ends with exec.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Questions that no upstream could answer: kept for a moment, so that a client's retries end here.
 
-Rules: pure; the clock is an argument. RFC 9520, section 3.2: a failure is kept for a second at least, and
-for longer where it comes again. Who fails is not asked about while nothing has changed: an upstream that
-came back is asked at once.
+Rules: pure; the clock is an argument. RFC 9520, section 3.2: a failure is kept for a second at least, and for
+longer where it comes again. That holds as long as the same upstreams are in use: one that came back is asked
+at once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What upstreams said, taken up in turns of the loop: a thousand replies may be here in one moment.
 
-Rules: lives in one loop. What is large is read, judged or joined in a thread before, and nothing of it waits
-for that but what comes of it.
+Rules: lives in one loop. What is large is read, judged or joined in a thread first, and nothing waits for
+that but its own outcome.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Who is asked, when the next one is, and what is believed: the decisions of forwarding.
 
-Rules: no I/O; clock and chance are arguments. An `Resolution` is one question under way; the loop that
-drives it sends what `due` gives, tells it what came (`receive`) or broke (`fail`), calls again at
-`wake`, and is done when there is an `outcome`. What doesn't match is ignored, not believed: the
-socket is connected, so only the upstream's address gets here; id, question and its random case
-(draft-vixie-dnsext-dns0x20) must be those that were sent, byte for byte.
+Rules: no I/O; clock and chance are arguments. A `Resolution` is one question under way; the loop that drives
+it sends what `due` gives, tells it what came (`receive`) or broke (`fail`), calls again at `wake`, and is
+done when there is an `outcome`. What doesn't match is ignored, not believed: the socket is connected, so only
+the upstream's address gets here; id, question and its random case (draft-vixie-dnsext-dns0x20) must be those
+that were sent, byte for byte.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One question on its way: an Resolution's decisions carried out by sockets and alarms.
+"""One question on its way: a Resolution's decisions carried out by sockets and alarms.
 
 Rules: one asyncio loop; never raises out of it; `done` is told the outcome once. Each question
 goes out on a socket of its own, so on a source port of its own (RFC 5452, section 9.2).

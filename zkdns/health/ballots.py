@@ -3,7 +3,8 @@
 Rules: pure. Anybody who may write there chooses how many nodes there are, what they hold and how often that
 changes: so many are read and no more, live replicas' first, each when its turn comes (`read_one`). ZooKeeper
 keeps a ballot through an outage in which its writer could put nothing right: once the ensemble was out of
-reach, a replica is doubted until its node under /zkdns/servers is written again, as each does that is back.
+reach, a replica is doubted until its node under /zkdns/servers is written again, which each does when it is
+back.
 """
 
 from __future__ import annotations

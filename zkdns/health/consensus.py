@@ -1,11 +1,10 @@
 """Who of the replicas probes which instance, and what all their verdicts amount to.
 
-Rules: pure; no I/O, no clock, no chance. Each instance is probed by three replicas at most of those that
-have voted, so its load doesn't grow with their number, as long as one of them tells of it (`sharing`): the
-three with the highest hash of replica and path (rendezvous hashing, Thaler and Ravishankar 1998), so a
-replica that comes or goes moves no more than its part. The majority of votes rules; where they are even the
-instance is good: a service is rather served with one bad instance than emptied by one replica that sees
-badly.
+Rules: pure; no I/O, no clock, no chance. Each instance is probed by three replicas at most of those that have
+voted, so its load doesn't grow with their number, as long as one of them tells of it (`sharing`): the three
+with the highest hash of replica and path (rendezvous hashing, Thaler and Ravishankar 1998), so a replica that
+comes or goes moves no more than its part. The majority of votes rules; where they are even the instance is
+good: better to give one bad instance than to let one replica that sees badly empty a service.
 """
 
 from __future__ import annotations

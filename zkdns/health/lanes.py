@@ -1,9 +1,9 @@
-"""Whose probe is next, by how targets answer: who answers waits for nobody who doesn't.
+"""Whose probe is next, by how targets answer: those that do never wait for those that don't.
 
 Rules: pure. Time comes in, in seconds of any clock that only grows. In each lane services take turns
-(`shares`); all lanes together have one rate. Those of targets that don't answer soon have half of the places
-at most; how many of these one of them has hangs on how many are free (as in `forward/load`): alone it has
-most of them, and the others' next comes soon all the same.
+(`shares`); all lanes together have one rate. The lanes of targets that don't answer soon have half of the
+places at most. How many of these one lane may take depends on how many are free (as in `forward/load`): alone
+it has most of them, and the others' next probe starts soon all the same.
 """
 
 from __future__ import annotations

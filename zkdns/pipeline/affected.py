@@ -1,6 +1,6 @@
-"""The services whose names hang on one that changed, found some at a time: thousands may lead to one.
+"""The services whose names depend on one that changed, found some at a time: thousands may lead to one.
 
-Rules: pure. An error of ours costs those that hang on the service that it met.
+Rules: pure. An error of ours costs those that depend on the service that it met.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What registries tell, event by event behind the wall: one that we fall over costs its node alone.
 
-Rules: pure. What was not taken is tried again before anything else that is told of its node or of those below
-it, and is dropped with a newer word on the same, or when its root is read anew. What was told at once is
-taken in turns where it is much, in the order in which it was told, and counts when the last of it is taken.
+Rules: pure. An event that we fell over is tried again before the next one about its node or one below, and is
+dropped when a newer event says the same anew, or when its root is read again. A large batch is taken over
+several turns, in its order, and counts once the last of it is taken.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Files that bear in their names the moment at which they began: those of the journal, and those beside it.
 
-Rules: what has such a name and is no file is none of them. They are removed from the oldest on; the newest
-stays.
+Rules: what has such a name and is no regular file is left alone. The oldest are removed first; the newest
+always stays.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The newest changes in memory, where no state directory is set, and the answers of any moment among them.
 
-Rules: pure. Whoever changes all the time loses changes of its own, not those of others: while somebody has
-more than a share of what is kept, the oldest of who has most goes first; else the oldest of all. What went so
-is counted, and how that service stood then is unknown. A change that holds much counts as many.
+Rules: pure. Whoever changes all the time loses changes of its own, not those of others: while a service has
+more than a share of what is kept, the oldest change of the one with the most goes first; else the oldest of
+all. What went that way is counted, and how its service stood then is unknown. A large change counts as
+several.
 """
 
 from __future__ import annotations

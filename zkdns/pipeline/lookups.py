@@ -1,8 +1,8 @@
 """Host names that instances gave as their address, resolved again and again in the background.
 
-Rules: one asyncio loop; never raises out of it; the last good addresses stay while a name can't be
-resolved. Those whose they are take turns (`turns`): thousands of dead names make nobody else's late, of one
-service or of as many, for what had no answer soon goes on in places of its own.
+Rules: one asyncio loop; never raises out of it; the last good addresses stay while a name can't be resolved.
+Their owners take turns (`turns`): thousands of dead names, of one service or of many, make nobody else's
+late, since a lookup without an early answer goes on in a place of another kind.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Lookups:
                     return await lookup, True
             finally:
                 lookup.cancel()
-                del lookup  # else its error, which knows this frame, is known to it: a circle
+                del lookup  # else its error, which knows this frame, is known to it: a reference cycle
 
     def _fail(self, name: str, why: str) -> None:
         if self._problems.get(name) != why:

@@ -1,6 +1,6 @@
 """What this server and its replicas tell each other under /zkdns: their ballots, and that they are there.
 
-Rules: pure; the reading and the writing are the mirror's. Who is only to look writes nothing.
+Rules: pure; the reading and the writing are the mirror's. A process that only looks writes nothing.
 """
 
 from __future__ import annotations

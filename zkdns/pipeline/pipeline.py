@@ -1,9 +1,9 @@
 """The left half as one object: `step` takes what happened, `ready` gives what is due.
 
 Rules: pure: no socket, no loop, no clock of its own; whoever drives it (the server, a command, a transcript,
-the simulator) brings the time, and does what `Ready` says in the order in which it says it. Who answers takes
-it in two parts: `publish` gives what moves in the answers, `rest` what can wait for that. Registries go by
-their names, each with its own age. An error of ours costs the item that it meets.
+the simulator) brings the time, and does what `Ready` says in the order in which it says it. A server takes
+`ready` in two parts: `publish` gives what moves in the answers, `rest` what can wait for that. Registries go
+by their names, each with its own age. An error of ours costs the item that it meets.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which routes are in force, whom their answers depend on, and what each of them gives.
 
-Rules: pure; time comes in as an argument. Of what was written for a service, what an operator laid over it
-counts before what its own node says, and that before failover. A service that changes marks the routes that
-lead to it, however far, and no others.
+Rules: pure; time comes in as an argument. A route that an operator laid over a service counts before the one
+in the service's own node, and that before failover. A service that changes marks the routes that lead to it,
+however far, and no others.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Rules: pure; time comes in as an argument. A registry tells that a node is gone, and not why. That others of
 its session still stand, or that all of them went at once, says as much as can be known; where a session held
-one node, both reasons are named. So they are where others of the session stand, and several nodes go in one
-moment or more went than is read: where it ended, these are not read yet.
+one node, both reasons are named. Both are named, too, where others of the session still stand but several
+nodes went in one moment, or more went than is read yet: if the session ended, the rest is told later.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What the answers tell of their registries: not read yet, out of reach, too long so, or all well.
 
 Rules: pure. Each registry has its own age; an answer tells of those that it comes from (its *origin*, a
-number for each set of registries that the engines know), and that a name is not there is for all of them to
-say.
+number for each set of registries that the engines know), and that a name does not exist only all of them
+together can say.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is told of the services that changed: each one's changes together, in the order of the services.
 
-Rules: pure; what time it is comes in. It is told once the answers are in force. To tell of a service of
-thousands takes several turns. An error of ours costs what is told of one service.
+Rules: pure; time comes in as an argument. Changes are told once the answers are in force. To tell of a
+service of thousands takes several turns. An error of ours costs what is told of one service.
 """
 
 from __future__ import annotations

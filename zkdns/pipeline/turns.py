@@ -1,10 +1,11 @@
-"""So many at a time, so many of each service, and whose turn it is: a semaphore that is fair to all.
+"""A semaphore that is fair to all: so many at a time, so many of each service, and whose turn it is.
 
-Rules: one asyncio loop. Nothing says who a tenant is: it may own a registry, some services of one, or what
-a program of its own registered, and of these a thousand as well. So they take turns in each of these ways,
-one call after another: who is one of few in any of them waits for few, whatever the others have. And what was
-registered last has a call: of those that differ in none of them it waits for few as well. (A `backlog` knows
-one way, and its newest is what came last; who waits there does not go before he is called.)
+Rules: one asyncio loop. Nothing says who a tenant is: it may own a registry, some services of one, or what a
+program of its own registered, and a thousand of any of these. So turns go round in each of these ways, one
+call after another: whoever is one of few in any of them waits for few, whatever the others have. And one call
+in each round is for what was registered last: where claims differ in none of the ways, it waits for few as
+well. (A `backlog` knows one way, and its newest is what came last; who waits there does not go before he is
+called.)
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The clock of the wall, and whether somebody set it.
+"""The wall clock, and whether somebody set it.
 
-Rules: pure; both clocks come in. What is waited for goes by the steady clock, whatever the other one
-says; what people wrote (an end, a time of writing) goes by the one of the wall, however it was set.
+Rules: pure; both clocks come in. What is waited for goes by the steady clock, whatever the other one says;
+what people wrote (an end, a time of writing) goes by the wall clock, however it was set.
 """
 
 from __future__ import annotations

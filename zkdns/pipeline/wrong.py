@@ -1,7 +1,7 @@
 """All that is wrong with what one pipeline holds: with what is registered, ordered, and laid beside it.
 
-Rules: pure. Each is told once, though two registries be the same place. Taken as of now; written out by who
-reads it, in a thread or not.
+Rules: pure. Each is told once, even if two registries are the same place. Taken as of now; written out by
+whoever reads it, in a thread or not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The instances of one service -> the same with ids and labels of which no two are equal.
+"""The instances of one service -> the same, no two of which have an id or a label in common.
 
-Rules: pure. What was said of ids that are alike is remembered by service: a change among thousands of them
-costs its neighbours, not all. Forgotten with the service, and once its ids differ.
+Rules: pure. How equal ids were told apart is remembered by service: a change among thousands of them costs
+its neighbours, not all. It is forgotten with the service, and once its ids differ.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""When Python's collector of circles looks, and at what: nobody goes on while it does.
+"""When Python's cycle collector runs, and over what: nothing else runs meanwhile.
 
-Rules: what is loaded has no circles, and what ends is taken apart where it would be one. So it looks at what
-is young, little at a time. What libraries leave behind of their connections may be a circle that waited until
-it was old: where what is old is little, it is looked at as well, once in a while.
+Rules: what is loaded has no reference cycles, and what ends is taken apart where it would be one. So it looks
+at young objects, few at a time. What libraries leave behind of their connections may be a cycle that was kept
+until it was old: where there are few old objects, it looks at them as well, once in a while.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What of one root is read before what is long: by service, in turns, and those first that somebody asks for.
+"""The short reads of one root, which come before the long ones: services in turn, those that clients ask for
+first.
 
-Rules: pure. Where the data of thousands of services changes in one moment nothing in it tells another's
-change from theirs; but of so many services few are asked for.
+Rules: pure. Where the data of thousands of services changes in one moment, nothing tells an unrelated change
+from theirs; but few of so many services are asked for.
 """
 
 from __future__ import annotations

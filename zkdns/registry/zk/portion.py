@@ -1,10 +1,10 @@
-"""How many nodes one request reads: as many as make a reply that is soon through.
+"""How many nodes one request reads: as many as make a reply that comes soon.
 
 Rules: pure. ZooKeeper spells a reply as a whole, and answers no ping of the session meanwhile: a hundred
 nodes of 1 MiB each, which anybody may write, are a reply that ends the connection, and the next one as well.
-What a node holds is not known before it is read. It takes names of nearly 1 MiB, which anybody may make and
-each room looks through, and drops who sends it a request of 1 MiB (jute.maxbuffer): a node whose path is far
-longer than any system makes them is not read.
+What a node holds is not known before it is read. ZooKeeper takes names of nearly 1 MiB, which anybody may
+make, and drops whoever sends it a request of 1 MiB (jute.maxbuffer): a node whose path is far longer than any
+system makes them is not read.
 """
 
 from __future__ import annotations

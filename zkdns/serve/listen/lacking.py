@@ -1,7 +1,7 @@
 """What is lacking here for new connections, DNS clients' over TCP or HTTP's: told once, whoever meets it.
 
-Rules: knows no loop. Met are descriptors that others should have (`is_short_for`), and what the kernel says
-when there is none, or no memory (`is_met_by`).
+Rules: knows no loop. A lack is met where a descriptor should be left to others (`is_short_for`), and where
+the kernel says that there is none, or no memory (`is_met_by`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who stands on an address of ours already and shares it: the kernel gives that one a part of our queries.
 
-Rules: asks before we stand there ourselves, since it would ask us else; blocks for a second at most, and
-never raises. One of our own (a restart by overlap) is nobody to tell of.
+Rules: asks before we listen there ourselves, since the question could come to us then; blocks for a second at
+most, and never raises. One of our own (a restart by overlap) is nobody to tell of.
 """
 
 from __future__ import annotations
