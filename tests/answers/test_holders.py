@@ -10,7 +10,7 @@ from support.steps import steps
 from support.values import a_service, an_instance
 from zkdns.answers import service
 from zkdns.answers.builder import Builder
-from zkdns.answers.holders import MAX_ADDRESSES_IN_A_TURN, Holders
+from zkdns.answers.holders import GLANCES, MAX_ADDRESSES_IN_A_TURN, Holders
 from zkdns.answers.on_demand import reverse
 from zkdns.answers.service import ServiceAnswers, readdressed
 from zkdns.answers.table import Table
@@ -71,6 +71,26 @@ def test_they_cost_those_instances_however_many_there_are() -> None:
         return steps(lambda: readdressed(old, new))
 
     assert lines(400) == lines(40)
+
+
+def test_of_thousands_that_stay_as_they_are_only_so_many_are_looked_at_in_one_go() -> None:
+    class Counted(dict[bytes, None]):
+        looks = 0
+
+        def __contains__(self, key: object) -> bool:
+            Counted.looks += 1
+            return super().__contains__(key)
+
+    holders = Holders()
+    holders.replace("big", {}, many(0))
+    holders.take()
+    holders.replace("big", Counted(many(0)), Counted(many(1)))
+    taken: dict[bytes, tuple[str, ...]] = {}
+    while holders.has_work:
+        Counted.looks = 0
+        taken |= holders.take(100)
+        assert Counted.looks <= 100 * GLANCES
+    assert taken == {(0).to_bytes(4, "big"): (), MANY.to_bytes(4, "big"): ("big",)}
 
 
 def test_few_addresses_are_noted_at_once() -> None:

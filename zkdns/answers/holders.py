@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection, Iterator
-from itertools import filterfalse, islice
+from itertools import islice
 from typing import Final
 
 from msgspec import Struct
@@ -17,12 +17,17 @@ from msgspec import Struct
 MAX_ADDRESSES_IN_A_TURN: Final = 1000
 """Addresses of one service that are noted as it changes."""
 
+GLANCES: Final = 8
+"""So many that stay as they are take the time of one that is noted."""
+
 
 class _Left(Struct, frozen=True):
-    """What is not noted yet of one service: addresses that it has now, or has no more."""
+    """What is not noted yet of one service: addresses that it has now, or has no more, and that are not among
+    the `others`."""
 
     name: str
     addresses: Iterator[bytes]
+    others: Collection[bytes]
     is_there: bool
 
 
@@ -45,9 +50,7 @@ class Holders:
 
     def replace(self, name: str, old: Collection[bytes], new: Collection[bytes]) -> None:
         """A service has the new addresses, and had the old ones; both tell quickly what is among them."""
-        gone = filterfalse(new.__contains__, old) if new else iter(old)
-        come = filterfalse(old.__contains__, new) if old else iter(new)
-        parts = _Left(name, gone, False), _Left(name, come, True)
+        parts = _Left(name, iter(old), new, False), _Left(name, iter(new), old, True)
         if self._left or len(old) + len(new) > MAX_ADDRESSES_IN_A_TURN:
             self._left.extend(parts)
         else:
@@ -64,23 +67,29 @@ class Holders:
     def _note(self, most: int | None) -> None:
         while self._left and most != 0:
             left = self._left.popleft()
-            count = self._note_some(left, most)  # an error of ours costs this one
+            spent, is_done = self._note_some(left, most)  # an error of ours costs this one
+            if not is_done:
+                self._left.appendleft(left)
             if most is not None:
-                if count == most:
-                    self._left.appendleft(left)
-                most -= count
+                most -= spent
 
-    def _note_some(self, left: _Left, most: int | None) -> int:
+    def _note_some(self, left: _Left, most: int | None) -> tuple[int, bool]:
+        """As how many that were noted it counts, and whether these were all."""
         alone = (left.name,)  # one tuple for all addresses that only this service has
-        count = 0
-        for address in islice(left.addresses, most):
+        looks = None if most is None else GLANCES * most
+        noted = looked = 0
+        for looked, address in enumerate(islice(left.addresses, looks), 1):
+            if address in left.others:
+                continue
             self._moved[address] = None
             if left.is_there:
                 self._put(address, alone)
             else:
                 self._drop(address, alone)
-            count += 1
-        return count
+            noted += 1
+            if noted == most:
+                break
+        return max(noted, looked // GLANCES), looked != looks and noted != most
 
     def _put(self, address: bytes, alone: tuple[str]) -> None:
         holders = self._held.get(address, alone)
