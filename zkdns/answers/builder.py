@@ -45,7 +45,8 @@ from zkdns.topology import NO_TOPOLOGY, Topology
 
 class Builder:
     """`services`: what stands, by name. `position_of`: where an Entry's rotation stands, as the engine in
-    force counts it. `aside`: whether what services of thousands gave is counted by whoever takes that."""
+    force counts it. `aside`: whether what services of thousands gave is left for others to count
+    (`take_uncounted`)."""
 
     def __init__(
         self,

@@ -54,8 +54,8 @@ def compile_service(
     until: bytes | None = None,
 ) -> ServiceAnswers:
     """What one service says in every zone. `counters`: those of what stands in the table now, to be carried
-    on. `beyond`: what its names give beside its own instances. `until`: the last name that needs its
-    records, where one alone is asked for: by where clients stand, each costs as much as all did without."""
+    on. `beyond`: what its names give beside its own instances. `until`: the last name whose records are
+    needed, where only one is asked for: with `near`, one name costs as much as all of them do without."""
     if service.view_of:  # its names are the other's to give
         by_address = group_by_address(replace(service, instances=beyond.guests))
         return ServiceAnswers(

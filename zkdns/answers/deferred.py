@@ -41,8 +41,8 @@ class Deferred(Struct, frozen=True):
 
 
 def defer(service: Service, zones: Iterable[Zone], ttl: int, origin: int) -> ServiceAnswers | None:
-    """What stands for a service until it is asked for; None where it is to be compiled at once, since it is
-    large, or since its names give what clients' places or other services say."""
+    """What stands for a service until it is asked for; None where it is to be compiled at once: it is large,
+    or what its names give depends on where clients stand or on other services."""
     settings = service.settings
     if len(service.instances) > MAX_INSTANCES or settings.near != "off" or service.view_of:
         return None

@@ -71,8 +71,8 @@ class _Shelf(Generic[T]):
 
 
 class Kept(Generic[T]):
-    """`account`: the service that it is of; `size`: its instances. Each service has several, of most of which
-    nobody ever asks anything: they are next to nothing until then."""
+    """`account`: the service that it is of; `size`: its instances. Each service has several, most of which
+    nobody ever asks: until then they take next to no memory."""
 
     __slots__ = ("_account", "_few", "_many", "_size")
 

@@ -60,9 +60,9 @@ def zones_of(name: bytes, zones: Iterable[Zone]) -> list[Zone]:
 
 
 def home_of(label: bytes, apex: bytes, apexes: Iterable[bytes]) -> bytes:
-    """The apex below which the names of a service's instances are its own: `apex`, where no zone begins
-    below the service's name there; else that of the longest that does, where they stand too. A target of SRV
-    records has to be at the addresses that it is told with, whoever comes."""
+    """The apex below which the names of a service's instances are its own: `apex`, where no zone begins below
+    the service's name there; else that of the longest that does, where they stand too. The target of an SRV
+    record must have the addresses that are sent with it, whatever service comes."""
     own = label + apex
     inside = [other for other in apexes if other.endswith(own)]
     return home_of(label, max(inside, key=len), apexes) if inside else apex

@@ -160,7 +160,7 @@ def _fill(ends: Iterable[bytes]) -> list[bytes]:
 
 def _spell_reverse(table: Table, address: bytes, sharing: tuple[str, ...]) -> tuple[Sections, int] | None:
     """Whom an address belongs to; kept until a service changes, where they are many. None where nobody has it
-    any more: of a service of thousands it is noted by and by who has which."""
+    any more: for a service of thousands, who has which is noted little by little."""
     known = map(table.services.get, sharing[:MAX_RECORDS])
     holders = [holder for holder in known if holder is not None and address in holder.by_address]
     if not holders:

@@ -32,8 +32,8 @@ def ports_of_each(instances: Sequence[Instance], name: str | None) -> list[tuple
 
 
 def by_port(instances: tuple[Instance, ...]) -> dict[str, tuple[Instance, ...]]:
-    """Which instances have a port of each name; the same object where all have. Read once: asked for port by
-    port, strangers' names are the square of their payloads."""
+    """Which instances have a port of each name; the same object where all have. Read once: port by port, the
+    work would grow with the square of what a stranger registers."""
     ports: dict[str, list[Instance]] = {}
     for i, named in zip(instances, _named_ports(instances), strict=True):
         for label, numbers in named.items():

@@ -80,8 +80,8 @@ class Precedence:
     # --- files ----------------------------------------------------------------------------------------
 
     def put_beneath(self, files: Mapping[bytes, Name]) -> None:
-        """The names of zone files, in place of those before. Each stands where no service has its label, and
-        none of ours is, save an apex that the file shares."""
+        """The names of zone files, in place of those before. Each stands where no service has its label and
+        no name of our own is, except an apex that the file shares."""
         files = {at: known for at, known in files.items() if at in self._apexes or at not in self._built_in}
         before = {owner: self._own(owner) for owner in (*self._beneath, *files)}
         self._beneath, self._beneath_of = files, {}

@@ -101,7 +101,7 @@ class InstanceAddresses(NamedTuple):
 
 class Zone(Struct, frozen=True):
     """A zone of ours. `index`: its place in the table. `apex`: wire name, lower case. `soa`: the SOA record
-    after its owner (type, class, TTL, length, rdata; no pointers in it); another once the serial moves."""
+    after its owner (type, class, TTL, length, rdata; no pointers in it); replaced when the serial moves."""
 
     index: int
     apex: bytes
@@ -143,9 +143,9 @@ ANSWERED_ANY = Sections((RFC8482,))
 
 
 class Unready(Exception):
-    """What answers is to be compiled first, of more instances than a turn of the loop has time for.
+    """What answers must be compiled first, from more instances than a turn of the loop has time for.
     `account`: the service that it is of; `work`: does it, in any thread, and `key` is the same for the same
-    work; then the same is asked again."""
+    work. Then the question is asked again."""
 
     def __init__(self, account: str, key: Hashable, work: Callable[[], object]) -> None:
         super().__init__(account)

@@ -20,17 +20,17 @@ MAX_REPLICAS: Final = 64
 """Replicas whose ballots count."""
 
 SESSION: Final = 12.0
-"""Seconds after our return in which the sessions of those who stay away have ended, and their nodes are gone:
-10 by default, at a tick of ZooKeeper's (2 s). Who still stands there has been in touch."""
+"""Seconds after our return by which the sessions of those that stay away have ended, and their nodes are
+gone: 10 by default, and a tick of ZooKeeper's (2 s). Whoever still stands there has been in touch."""
 
 Votes = Mapping[str, CheckState]
 
 
 class Ballots:
-    """`me`: our id, another at each start: what stands there by it tells us nothing. `checked`: by the paths
+    """`me`: our id, a new one at each start: a node of that name tells us nothing. `checked`: by the paths
     that votes count for. `moved`: is told those whose votes may have changed. `live`: the replicas that say
     that they live. `voters`: those of them that have a ballot, and we: a node that only says that it is a
-    replica takes nobody's probes. `believed_at`: when nobody is doubted any more, None where nobody is, or
+    replica takes over no probes. `believed_at`: when nobody is doubted any more, None where nobody is, or
     while the ensemble is out of reach."""
 
     def __init__(

@@ -45,8 +45,8 @@ async def connect(target: Target) -> socket.socket:
 
 
 class Reader:
-    """What comes over a connection, up to a mark. Of what is passed over nothing is kept, and it is looked at
-    once, however it is cut into lines."""
+    """What comes over a connection, up to a mark. Nothing is kept of what is passed over, and each byte is
+    looked at once, however the lines are cut."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock

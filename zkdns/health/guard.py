@@ -74,9 +74,9 @@ def retain(
 ) -> Steps[Losses]:
     """The losses after the registered service went from `previous` to `current`, with pauses.
 
-    `released`: whether an operator drained it or its check fails. Where the whole service is gone
-    its last settings hold on. An instance that said it was going (its status was not `up`) is never
-    kept. What came in the same moment counts for the service: as many new ones are no loss.
+    `released`: whether an operator drained it or its check fails. Where the whole service is gone its last
+    settings hold on. An instance that said it was going (its status was not `up`) is never kept. Instances
+    that came in the same moment are counted against the loss: as many new ones are none.
     """
     settings = (current or previous or _NOBODY).settings
     if settings.hold <= 0 and not losses.kept and not grace.until:

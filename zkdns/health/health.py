@@ -133,7 +133,7 @@ class Health:
         self, now: float, tick: Callable[[], float] = lambda: 0.0, until: float = float("inf")
     ) -> set[str]:
         """Read ballots, share instances among the voters, count votes, until that moment of `tick`, but some
-        of it at least. What must be judged again."""
+        of it at least. Returns the services that must be judged again."""
         names: set[str] = set()
         self._ballots.end_doubts(now)
         while True:

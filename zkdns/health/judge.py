@@ -144,8 +144,8 @@ def _open(instances: Sequence[Instance], threshold: float) -> Steps[tuple[list[I
 
 
 def _find_told(service: Service, view: ServiceView) -> Steps[list[int]]:
-    """Where the instances stand of which there is anything to tell. Most of a large service are as
-    they registered, and cost no more than this look."""
+    """The indices of the instances that there is anything to tell of. Most of a large service are as they
+    registered, and cost no more than this look."""
     instances, check_states, overrides = service.instances, view.check_states, view.overrides
     checked = view.checked
     if service.settings.warm > 0:
@@ -242,7 +242,7 @@ class _Verdicts(Struct, frozen=True):
 def warmth(since: float, warm: float, weight: int, now: float) -> tuple[int, int, float]:
     """How many of how many equal steps a new instance has come up, and when the next one is due.
 
-    It hangs on the time of creation and the clock alone, so that replicas agree without talking.
+    It depends on the time of creation and the clock alone, so that replicas agree without talking.
     """
     steps = min(STEPS, weight)
     age = now - since + NEVER_MIND

@@ -50,8 +50,8 @@ AGAIN = 1.0
 """Seconds until a probe is tried again that failed for want of our own."""
 
 LATE = 0.25
-"""Seconds by which the loop itself may be late at the end of a probe's time. One that was stopped, or had no
-CPU, for longer can't tell who is silent."""
+"""Seconds by which the loop itself may be late at the end of a probe's time. A process that was stopped, or
+had no CPU, for longer can't tell who is silent."""
 
 
 class _Lacking(Exception):

@@ -17,8 +17,8 @@ from zkdns.health.consensus import assign
 from zkdns.health.targets import Target
 
 NEW: Final = 0.75
-"""Seconds for which an instance of which nothing was said yet waits for those who are to probe it: it is in
-no answer until then, and a start waits for it a second longer than its probe may take."""
+"""Seconds that an instance of which nobody has said anything waits for those who are to probe it: until then
+it is in no answer, and a start waits for it a second longer than its probe may take."""
 
 KNOWN: Final = 1.0
 """Seconds beyond a whole interval and its timeout, for one of which something is known."""

@@ -95,9 +95,9 @@ class Agenda:
         self._costs[name] = now, cost
 
     def take_next(self, size_of: Callable[[str], int]) -> str:
-        """Takes what is next; KeyError where nothing is due. Of what registries told the smallest has each
-        second turn: who changes dozens of services of a hundred instances keeps another's one no longer than
-        a few of them take."""
+        """Takes what is next; KeyError where nothing is due. Of the services that registries told of, the
+        smallest has every second turn: whoever changes dozens of services of a hundred instances delays
+        somebody else's by no more than a few of them."""
         own = self.queue.own
         self._is_turn_of_smallest = not self._is_turn_of_smallest
         if not (self._is_turn_of_smallest and 1 < len(own) <= MAX_LOOKED_AT):

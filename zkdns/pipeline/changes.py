@@ -272,8 +272,8 @@ def _without(offices: Container[str], registration: Registration) -> Registratio
 def _pairs(
     before: Service | None, after: Service | None
 ) -> Iterator[tuple[str, Instance | None, Instance | None]]:
-    """By id, those of the two that are not the same object in both; they stand in the
-    order of their ids. Of a service of thousands few are, or they are met one by one."""
+    """By id, the instances that are not the same object before and after. Both services have them in the
+    order of their ids. In a service of thousands few differ, or the caller takes them one by one."""
     gone, come = apart(
         before.instances if before is not None else (), after.instances if after is not None else ()
     )

@@ -52,8 +52,9 @@ SLICE, SLICE_OF_START = 0.0005, 0.004
 
 THREADS = 2
 YIELDS = 0.0005
-"""Seconds that what is compiled aside lets others go before it, for each instance: whoever has a thousand
-large ones keeps the small ones of others no longer than the one that is under way."""
+"""Seconds, for each of its instances, in which a service that waits for a thread lets later ones go before
+it: whoever has a thousand large services delays others' small ones by no more than the one that is under
+way."""
 
 PAUSE = 1.0
 """Seconds before a turn is tried again that ended with an error of ours."""

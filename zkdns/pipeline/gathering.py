@@ -40,7 +40,7 @@ PART: Final = AT_A_TIME
 """Services that are published before more are handed on, where there are more than are shown together."""
 
 MAX_UNPUBLISHED: Final = 128
-"""Services that may wait here: in the mirror what waits is in fair order, and what changes often goes first;
+"""Services that may wait here. What waits in the mirror is in fair order, and what changes often goes first;
 here a change that comes among thousands would wait for a part of them. So many take some 30 ms."""
 
 
@@ -103,8 +103,8 @@ class Gathering:
 
     @property
     def is_within(self) -> bool:
-        """Whether more is to be handed on before what was is published: no more than had been told when that
-        was begun, so that whoever tells without end keeps nobody waiting."""
+        """Whether more is to be handed on before what already was is published: no more than had been told
+        when that was begun, so that a registry that tells without end keeps nobody waiting."""
         return self._owed > 0 or self._taking is not None
 
     @property
@@ -118,8 +118,8 @@ class Gathering:
         self._waits_for_large = False
 
     def work(self, now: float, is_late: Callable[[], bool], most: int = AT_A_TIME) -> None:
-        """Hand on what there is, until it is late, and no more than is shown together: so many services at a
-        time, 0 for none that is not begun."""
+        """Hand on what there is, until it is late, and no more than is shown together. `most`: services at a
+        time; with 0 only what is begun goes on."""
         if (self._taking is not None and not self._go_on(is_late)) or not most:
             return
         if not self._owed and (self._publisher.backlog <= FEW or most > AT_A_TIME):

@@ -100,8 +100,8 @@ class Hearing:
                 self._go_on(now, self._until)
 
     def work(self, now: float, until: float) -> None:
-        """Go on until then, and never end within a batch twice without a batch that ends: else who tells
-        without end would have nothing of it shown."""
+        """Go on until then. A call after one that ended within a batch stops at the end of that batch: else
+        nothing would be shown of a registry that tells without end."""
         self._until = None
         was_owed, self._is_owed = self._is_owed, False
         while self._queue:

@@ -153,8 +153,8 @@ class Hostnames:
         yield from walk(before.instances if before is not None else (), forget)
 
     def take(self, host: str, addresses: tuple[str, ...], why: str) -> set[str]:
-        """A name outside was asked for. The services that are to be published again; the last good addresses
-        stay while it can't be resolved."""
+        """A name outside was asked for. Returns the services that are to be published again; the last good
+        addresses stay while it can't be resolved."""
         if host not in self.outside:
             return set()
         unheard = host in self._unheard
@@ -274,8 +274,9 @@ class Hostnames:
         return [service for name in names if (service := self._services.get(name)) is not None]
 
     def _sort_out(self, host: str, moved: Collection[str]) -> Account | None:
-        """Notes whether a name leads to services of ours, outside, or nowhere any more; outside, on whose
-        account it is. `moved`: the services that have other names now, of those that have had this one."""
+        """Notes whether a name leads to services of ours, outside, or nowhere any more. Returns on whose
+        account it is, where that is outside. `moved`: of the services that have had this name, those whose
+        names have changed."""
         users, own = self._users.of(host), self._own_labels(host)
         if not users:
             self._forget(host)

@@ -147,9 +147,9 @@ NOTHING = Delta()
 
 
 class Compilation(Struct, frozen=True):
-    """What is too large to be done between two queries, of a service by its name or of a map of networks: do
-    `work` in a thread, and step with what it gives. `freeze`: to be called just before that, where the
-    pipeline is stepped: it takes hold of what the work looks at, what waits for a thread holds nothing."""
+    """What is too large to be done between two queries, for a service by its name or for a map of networks:
+    do `work` in a thread, and step with what it gives. `freeze`: to be called just before, in the thread of
+    the pipeline: it takes hold of what the work looks at, so that what waits for a thread holds nothing."""
 
     name: str
     work: Callable[[], Done]

@@ -29,7 +29,7 @@ from zkdns.steps import Steps
 from zkdns.wall import Wall
 
 COMPOSED_EVERY: Final = 4
-"""While others wait to be judged, each so manieth turn is that of a service whose names give others'."""
+"""While others wait to be judged, one turn in so many is for a service whose names give others' instances."""
 
 
 class Publisher:
@@ -159,8 +159,8 @@ class Publisher:
             self._placement.recover(service, error, now)
 
     def finish(self, done: Compiled | Followed, moment: Moment) -> None:
-        """What came of a service that was compiled elsewhere, or whose route was followed there: of many that
-        are done at once one is put in place, and the others when their turn comes."""
+        """What came of a service that was compiled elsewhere, or whose route was followed there. Of many that
+        are done at once one is put in place now, and the others when their turn comes."""
         if self._has_finished:
             self._done.append((done, moment))
         else:
@@ -214,9 +214,9 @@ class Publisher:
         return done
 
     def _take_next(self) -> tuple[str, Callable[[str, Moment], bool]]:
-        """The next service, and what is due for it: those whose names give others' are compiled once nothing
-        else is due, and some of them while thousands of others wait to be judged; what is judged in part has
-        each second turn."""
+        """The next service, and what is due for it. Those whose names give others' instances are compiled
+        once nothing else is due, and some of them while thousands wait to be judged; a service that is judged
+        in part has every second turn."""
         self._turn += 1
         queue = self._agenda.queue
         if self._begun and (self._turn % 2 or not (queue or self._composed)):

@@ -86,8 +86,8 @@ class Replica:
         self.address, self._http = address, http
 
     def see(self, own: bytes | None, now: float, written: float | None = None) -> None:
-        """What our own node holds now, and when it was written by the ensemble's clock: on its way back it
-        tells the lag, and what our clocks are apart."""
+        """What our own node holds now, and when it was written by the ensemble's clock: from its way back the
+        lag is known, and how far the clocks are apart."""
         if own is not None and self._told.at != self._back and self._told.at == read_node(own).at:
             self._back = self._told.at
             self.lag = max(0.0, now - self._told_at)

@@ -50,8 +50,8 @@ CROWDED = (
 
 
 class Following:
-    """A route that is followed in a thread, of all as it stands at `freeze`: each of ten thousand routes
-    that wait for their turn would hold a list of all services."""
+    """A route that is followed in a thread, over all services as they stand at `freeze`. Taken earlier, each
+    of ten thousand routes that wait for their turn would hold a list of them."""
 
     def __init__(self, name: str, resolver_now: Callable[[], Resolver]) -> None:
         self._name = name
@@ -188,7 +188,8 @@ class RouteBook:
 
     def meets(self, name: str, most: int) -> int:
         """How many instances its route leads to, each as often as it is met; those beyond `most` are not
-        counted. Where it takes very many targets to know that, these count as well, as far as was looked."""
+        counted. Where very many targets must be looked at for that, those that were looked at count as
+        well."""
         count = looks = 0
         for key in self._within_reach(name) if name in self.in_force else ():
             for target in targets_of(self.in_force[key]) if key in self.in_force else ():

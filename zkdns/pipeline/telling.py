@@ -58,8 +58,8 @@ class Telling:
             self._untold.append(Untold(path, walk, size <= LARGE, []))
 
     def work(self, tick: Callable[[], float], until: float) -> None:
-        """Tell of what waits until that moment of `tick`, and of what is little in any case: this turn put it
-        in place. One that was late for what it put in place tells of thousands in the next: they are sorted
+        """Tell of what waits until that moment of `tick`, and in any case of small services, which this turn
+        put in place. Where the turn is late by then, thousands are told of in the next: they are sorted
         first."""
         while self._untold and self._untold[0].is_little:
             self._tell_first(lambda: 0.0, float("inf"))

@@ -130,8 +130,8 @@ class Views:
         )
 
     def spread(self, overrides: ByService) -> ByService:
-        """What is ordered for instances, for their like in views too: those that the service itself has
-        another of are named by the view alone (`web@dc2/a`)."""
+        """What is ordered for instances, and for the same ones in views. Where the service itself has a
+        different instance of that id, the view's is only meant by the view's name (`web@dc2/a`)."""
         moved = dict.fromkeys((*self._moved, *differing(self._ordered, overrides)))
         before, self._ordered, self._moved = self._ordered, overrides, set()
         if not self.are_there:

@@ -333,8 +333,8 @@ class Dispatcher:
             self._note_told(self.clients, request)
 
     def _note_told(self, clients: ClientTable, request: Request) -> None:
-        """That this client was told of a service: its instances, or that it has nobody to give. A type that
-        it has not is no word of it: who asks for A and AAAA goes on with what A gave."""
+        """That this client was told of a service: its instances, or that it has nobody to give. That it has
+        nothing of a type says nothing of it: who asks for A and AAAA goes on with what A gave."""
         given, self._given = self._given, None
         if given is not None:
             entry, position = given

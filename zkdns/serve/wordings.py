@@ -86,8 +86,9 @@ class Wordings(Generic[T]):
 
 
 def other_words(packet: bytes) -> bytes | None:
-    """What a packet is recalled by that is not by what follows its id in lower case: it has one option that
-    asks for nothing that we give, as a cookie does, or is for HTTPS, whose number would pass for another."""
+    """What a packet is recalled by, where that is not simply what follows its id in lower case: it has one
+    option that asks for nothing that we give, as a cookie does, or is for HTTPS, whose number would pass for
+    another's."""
     end = packet.find(0, 12) + 5
     stop, no_options = len(packet), b""
     if packet[4:12] == WITH_OPT and _is_idle(packet[end + _OPT_HEAD :]):

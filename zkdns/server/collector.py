@@ -39,8 +39,8 @@ def leave() -> None:
 
 
 def look() -> None:
-    """At what came since the last time. By itself it counts what is new less what is gone: where thousands
-    take the place of others none are looked at until all of them are, in one turn of 60 ms."""
+    """At the objects made since the last time. By itself it counts new objects less freed ones: where
+    thousands take the place of others, none are looked at until all of them are, in one turn of 60 ms."""
     gc.collect(1)
 
 

@@ -154,8 +154,9 @@ class StateDirectory:
 
 
 def _let_go(saved: list[Kept]) -> None:
-    """Of what was on disk before; nobody else may hold it. Where all is another by now these were the last of
-    it: to free 20,000 services at once keeps every thread from running for 15 ms."""
+    """Drop what was on disk before, some at a time; nobody else may hold it. Where all of it has changed
+    since, these are the last references: to free 20,000 services at once keeps every thread from running for
+    15 ms."""
     services: list[Service] = []
     while saved:
         services += saved.pop().catalog.services.values()

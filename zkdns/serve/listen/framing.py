@@ -9,8 +9,8 @@ _EMPTY_ONES = bytes(1 << 10)
 
 
 def cut(stream: bytes, most: int) -> tuple[list[bytes], list[int], bool]:
-    """The first messages of a stream, so many at most; where the rest begins once none of them is taken, one,
-    two …; and whether there is a whole one behind them."""
+    """The first messages of a stream, so many at most; where the rest begins after none of them, after one,
+    two …; and whether a whole message follows them."""
     at, size = 0, len(stream)
     if most and size > 2 and size == 2 + (stream[0] << 8 | stream[1]):
         return [stream[2:]], [0, size], False  # as most come

@@ -71,7 +71,7 @@ class Turns:
         self._next.ask()
 
     def took_at_once(self, seconds: float) -> None:
-        """Of `at_once`, which is whole again with the next turn. Who has long answers leaves nothing of it:
+        """Of `at_once`, which is whole again with the next turn. Whoever has long answers uses all of it up:
         there may be many such, and who comes next would wait for all of them."""
         self.at_once = self.at_once - seconds if seconds < BURST_SECONDS else 0.0
         if self.at_once < PROMPT_SECONDS / 2:

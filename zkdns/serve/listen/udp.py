@@ -230,8 +230,8 @@ class UdpListener:
         return answered
 
     def _take_turns(self) -> int:
-        """Answer some of all that wait, one client's after another's. Between a few and the next few is
-        looked who has come: newcomers are first, and wait for no turn to end. How many were answered."""
+        """Answer some of all that wait, one client's after another's. Between one few and the next it looks
+        who has come: newcomers are first, and wait for no turn to end. How many were answered."""
         until = self._tick() + TURN_SECONDS
         self._line_up()
         answered = self._answer_few()
