@@ -33,8 +33,9 @@ class Backlog(OrderedDict[K, None]):
 
 
 class Backlogs(Generic[K]):
-    """Two of them, each thing in one: `own`, what came for a reason of its own, and `many`, what came with
-    thousands of others. Few keep the order in which they came; of more each has its turns."""
+    """Two backlogs, each thing in one of them: `own`, what came for a reason of its own, and `many`, what
+    came with thousands of others. A few things keep the order in which they came; with more, the two take
+    turns."""
 
     def __init__(self) -> None:
         self.own: Backlog[K] = Backlog()
@@ -83,9 +84,10 @@ class Backlogs(Generic[K]):
 
 
 class Accounts(Generic[T]):
-    """What waits for the turn of whose it is, each thing once: accounts take turns (round robin; Nagle,
-    RFC 970), and in each what came first is first. Among many that had no turn yet the newest has each second
-    one, save without `favours_newest`: where the same come again and again, all are to be late alike."""
+    """What waits, by whose account it is, each thing once: accounts take turns (round robin; Nagle, RFC 970),
+    and in each what came first is first. Among many accounts that had no turn yet the newest has every second
+    one, except without `favours_newest`: where the same ones come again and again, all are to be equally
+    late."""
 
     def __init__(self, *, favours_newest: bool = True) -> None:
         self._lines: OrderedDict[str, OrderedDict[T, None]] = OrderedDict()

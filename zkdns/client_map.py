@@ -1,8 +1,8 @@
 """Which class a client is of, and for how much around it that holds: the map as both engines search it.
 
-Rules: pure and frozen. IPv4 and IPv6 are maps of their own; an IPv4 address in IPv6's clothes (RFC 4291,
-section 2.5.5.2) is that IPv4 address. Prefixes nest and never cross, so they cut the addresses of a family
-into spans, each of one class. The twin of native/src/prefix.rs.
+Rules: pure and frozen. IPv4 and IPv6 are maps of their own; an IPv4-mapped IPv6 address (RFC 4291, section
+2.5.5.2) is that IPv4 address. Prefixes nest and never cross, so they cut the addresses of a family into
+spans, each of one class. The twin of native/src/prefix.rs.
 """
 
 from __future__ import annotations

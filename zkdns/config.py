@@ -245,7 +245,7 @@ def _zone(text: Any) -> str:
 
 
 def _network(text: Any) -> str:
-    """Clients are known by their plain addresses: IPv4 in IPv6's clothes would be nobody's network."""
+    """Clients are known by their plain addresses: an IPv4-mapped network would be nobody's."""
     network = ipaddress.ip_network(str(text), strict=False)
     base = network.network_address
     if "%" in str(base):

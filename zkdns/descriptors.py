@@ -36,8 +36,8 @@ def are_scarce(descriptor: int, part: float) -> bool:
 
 
 class Scarcity:
-    """Whether connections have to make room for each other, of which there is a part. Those that did leave
-    numbers behind that the next ones take: so it lasts for a while after it was met last."""
+    """Whether connections, which have a part of the descriptors, must make room for each other. Those that
+    did leave numbers behind that the next ones take: so it lasts for a while after it was last met."""
 
     def __init__(self, part: float) -> None:
         self._part = part

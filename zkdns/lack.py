@@ -39,8 +39,8 @@ HELD_UP: Final = "this server was held up"
 """What is lacking where there is no time."""
 
 NO_PORT: Final = "no port of this machine is free toward"
-"""What is lacking where connect(2) says EADDRNOTAVAIL: all are used, or wait out their time, between here and
-there. It says nothing of what else is reached."""
+"""What is lacking where connect(2) says EADDRNOTAVAIL: all ports between here and there are in use, or wait
+out their time. It says nothing of other places."""
 
 
 def reason(error: BaseException) -> str:

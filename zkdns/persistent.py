@@ -18,8 +18,8 @@ BUCKETS: Final = 512
 """100,000 keys make buckets of 200."""
 
 ROW: Final = 32
-"""Buckets that stand together: a change copies the rows and one row's buckets, and to tell two maps apart no
-more is looked at, which each change takes several times."""
+"""Buckets that stand together: a change copies the list of rows and one row's buckets, and telling two maps
+apart, which each change does several times, looks at no more than that."""
 
 
 class PersistentMap(Mapping[str, V], Generic[V]):

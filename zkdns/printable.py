@@ -19,8 +19,8 @@ MAX_KNOWN: Final = 4096
 
 
 class _Shown(dict[int, str]):
-    """By number, a character as it is shown. Each of a text, be it megabytes of odd ones, is looked up:
-    to walk over them in Python costs ten times as much."""
+    """By code point, how a character is shown: for `str.translate`. To walk over megabytes of odd characters
+    in Python costs ten times as much."""
 
     def __init__(self, escape: Callable[[str], str]) -> None:
         self._escape = escape

@@ -28,8 +28,9 @@ def go_on(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> asyncio.
 
 
 class NextTurn:
-    """The one turn that work has next, however often it is asked for. `is_asked`: whether there is one; the
-    work says that it has begun, for to be told here would be one call more in each turn."""
+    """The one turn that work has next, however often it is asked for. `is_asked`: whether there is one;
+    the work itself takes that back as it begins, since to be told of it here would be one call more in
+    each turn."""
 
     __slots__ = ("_work", "is_asked")
 

@@ -1,4 +1,4 @@
-"""Frames of ZooKeeper's as they come: many in one call of the system, cut anywhere, and none of another
+"""Frames of ZooKeeper's as they come: many in one system call, cut anywhere, and none of another
 connection's."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which of kazoo's sockets are ready is told in one call of the system, as `select` would tell it."""
+"""Which of kazoo's sockets are ready is told in one system call, as `select` would tell it."""
 
 from __future__ import annotations
 

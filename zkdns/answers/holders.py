@@ -78,7 +78,7 @@ class Holders:
         alone = (left.name,)  # one tuple for all addresses that only this service has
         looks = None if most is None else GLANCES * most
         noted = looked = 0
-        for looked, address in enumerate(islice(left.addresses, looks), 1):
+        for looked, address in enumerate(islice(left.addresses, looks), 1):  # noqa: B007  (asked for below)
             if address in left.others:
                 continue
             self._moved[address] = None

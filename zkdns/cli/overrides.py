@@ -79,9 +79,10 @@ class Operator:
         return self._ensembles[hosts]
 
     def find(self, service: str, id: str) -> tuple[Service, Instance]:
-        """The instance that is meant, by its name as registered or as in DNS; Failure names what exists.
-        A registry that is away is in nobody's way who is held by another. What another registry has the id
-        of as well is `web@dc2/a`, or `web/a-dc2` as in DNS: its service has the name of that view."""
+        """The instance that is meant, by its name as registered or as in DNS; Failure names what exists. A
+        registry that is out of reach is no hindrance where another one holds the instance. Where two
+        registries have the same id, the second one's is `web@dc2/a`, or `web/a-dc2` as in DNS: its service
+        has the name of that view."""
         bare, at, registry = service.rpartition("@")
         if not at or registry not in {url.name for url in self._settings.registry}:
             bare, registry = service, ""

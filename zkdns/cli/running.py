@@ -99,7 +99,7 @@ def _end_with_parent() -> Callable[[], None] | None:
 
 class Graves:
     """Buries orphans that became our children (as process 1 of a container), and never what is waited for
-    elsewhere: a Popen whose child another took believes that it ended well."""
+    elsewhere: a Popen whose child somebody else waited for believes that it ended well."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

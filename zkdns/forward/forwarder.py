@@ -162,8 +162,8 @@ class Forwarder:
         """Whether a client may have names forwarded (RA, or else REFUSED with EDE 18)."""
 
     def forget(self, owners: Iterable[bytes], below: bool = False) -> None:
-        """These names are ours from now on (wire, lower case; with `below` what is below them, too):
-        what upstreams said of them goes, in what was asked about other names, too."""
+        """These names are ours from now on (wire, lower case; with `below` also what is below them): what
+        upstreams said of them goes, within answers about other names as well."""
         if len(self.cache):  # a large registry brings 100,000 at once, at start
             self.cache.forget(owners, below)
 

@@ -39,7 +39,7 @@ class _Work(Struct, eq=False):
 
 class Intake:
     """What waits to be taken up, in the order in which it came; and what waits for the thread, one at a time:
-    of what was read there much is made, so nothing is read before that is done with. Networks take turns."""
+    what is read there becomes much, so nothing more is read before that is done with. Networks take turns."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock

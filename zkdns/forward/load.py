@@ -30,8 +30,8 @@ class Full(Enum):
 
 
 class Room:
-    """For so many (`most`), whoever they are; a network that has `sure` of it gets more only while it leaves
-    others room. `taken`: so many there are, those that are of no network too."""
+    """Room for `most`, whoever they are; a network that has `sure` of them gets more only while it leaves
+    others room. `taken`: how many there are, those of no network included."""
 
     def __init__(self, most: int, sure: int = 0) -> None:
         self.taken = 0

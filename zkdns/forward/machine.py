@@ -17,8 +17,8 @@ MACHINE_TTL = 10
 
 
 async def ask_machine(name: str) -> Resolved:
-    """By the machine's own resolver. A thread of its own, that holds up no exit: getaddrinfo may hang
-    for a minute, and a pool's threads are waited for when the interpreter ends."""
+    """By the machine's own resolver. On a thread of its own, which delays no exit: getaddrinfo may hang for a
+    minute, and a pool's threads are waited for when the interpreter ends."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Resolved] = loop.create_future()
 

@@ -57,7 +57,7 @@ class Pending:
 
 class Deliveries:
     """Has replies delivered in the order in which they came, a part of them a turn: a thousand may wait for
-    one question. `fail` is told whose was met by an error of ours."""
+    one question. `fail` is told of each whose delivery met an error of ours."""
 
     def __init__(
         self, fail: Callable[[Pending], None], clock: Callable[[], float] = time.perf_counter

@@ -28,8 +28,8 @@ _IPV4 = re.compile(rf"(?!0\.|2(?:2[4-9]|3[0-9])\.|255\.255\.255\.255$){_OCTET}(?
 
 
 def canonical(value: str) -> str | None:
-    """The address in the one spelling of RFC 5952, or None where it is none that a client can use. An IPv4
-    address in an IPv6 one's clothes (`::ffff:10.0.0.5`, as dual-stack sockets write it) is the IPv4 one."""
+    """The address in the one spelling of RFC 5952, or None where it is none that a client can use. An
+    IPv4-mapped IPv6 address (`::ffff:10.0.0.5`, as dual-stack sockets write it) is the IPv4 one."""
     if len(value) > MAX_ADDRESS_CHARACTERS:
         return None
     if ":" not in value:

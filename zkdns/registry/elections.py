@@ -33,8 +33,8 @@ def latch_reader() -> Read:
 
 
 def standing(name: str) -> int | None:
-    """Where a vote stands in line. Of numbers below 0, where the counter was beyond its end, strings have the
-    newest first, and all of them before the others."""
+    """Where a vote stands in line. Numbers below 0 come once the counter has overflowed: in the order of
+    strings they stand before all others, the newest first."""
     number = sequence(name)
     return int.from_bytes(number.encode().ljust(11, b"\0"), "big") if number else None
 

@@ -36,8 +36,8 @@ def is_label(name: str) -> bool:
 
 
 def to_label(name: str, attempt: int = 0) -> str:
-    """The label of `name`. `attempt`: 1 and more are others for when the one before is taken, which end in
-    a hash of the name: longer ones first, then others."""
+    """The label of `name`. `attempt`: from 1 on, alternatives for when the one before is taken. They end in a
+    hash of the name: first in longer ones, then in different ones."""
     lower = name[:MAX_FOLDED_CHARACTERS].lower().encode("ascii", "replace")
     plain = lower.translate(_PLAIN).decode("ascii").strip("-")
     if not attempt:

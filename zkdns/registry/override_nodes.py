@@ -98,8 +98,8 @@ class Overrides:
                 self._heard[names] = _parse(self.root, names, stands)
 
     def take(self, most: int | None) -> bool:
-        """Read so many at most (None: all) of those that came, went or were written. Whether more are left;
-        what is told until they are read is of those that were."""
+        """Read so many at most (None: all) of those that came, went or were written. Returns whether more are
+        left: until they are read, what is told is of those that were."""
         self._take_moved(most)
         self._is_in_parts = self._nodes.has_moved
         return self._is_in_parts

@@ -124,8 +124,8 @@ class ServiceTree:
                 yield
 
     def work(self, is_late: Callable[[], bool] = lambda: False, most: float = float("inf")) -> None:
-        """Make the services anew that changed, until it is late or so many are to be shown, but some of them
-        at least: those that are told of next go by what was made and is not shown."""
+        """Make anew the services that changed, until it is late or so many wait to be shown, but some of them
+        at least. No more are made ahead, so that those that are told of next may still go first."""
         size = 0
         while (self._dirty or self._begun) and len(self._moved) < most:
             name, begun = self._take_next()

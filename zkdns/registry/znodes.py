@@ -269,8 +269,8 @@ class Nodes:
         return bool(self._now.moved)
 
     def take_moved(self, most: int | None = None) -> dict[Names, tuple[bytes, Written] | None]:
-        """Those that came, went or were written since the last call, with what they hold now: for who
-        remembers what stands there. Of more than `most` so many, those that were first."""
+        """Those that came, went or were written since the last call, with what they hold now: for whoever
+        remembers what stands there. No more than `most`, those that came first."""
         now = self._now
         if most is None or len(now.moved) <= most:
             moved, now.moved = now.moved, {}

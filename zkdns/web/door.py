@@ -112,8 +112,8 @@ class Door:
 
 
 def is_own_host(header: str, names: frozenset[str]) -> bool:
-    """Whether a Host header names us: an address, `localhost` or one of `names`. Another name is a page of
-    somebody else's that had its name resolved to us (DNS rebinding)."""
+    """Whether a Host header names us: an address, `localhost` or one of `names`. Any other name is that of
+    somebody else's page, made to resolve to us (DNS rebinding)."""
     host = header.strip().lower()
     if bracketed := _BRACKETED.fullmatch(host):
         host = bracketed[1]

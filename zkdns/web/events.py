@@ -136,8 +136,8 @@ class Stream:
 
 
 class Waker:
-    """Wakes streams, a few in a turn of the loop: what is told to two hundred is two hundred calls to the
-    kernel, and who asks for a name would wait for them all. What comes meanwhile goes out with it."""
+    """Wakes streams, a few in a turn of the loop: to tell two hundred takes two hundred system calls, and
+    whoever asks for a name would wait for all of them. What comes meanwhile goes out with it."""
 
     def __init__(self) -> None:
         self._line: dict[Stream, None] = {}

@@ -82,7 +82,7 @@ def wait_for(
     readers: Sequence[Any], writers: Sequence[Any], others: Sequence[Any], timeout: float | None = None
 ) -> tuple[list[Any], list[Any], list[Any]]:
     """Which sockets are ready, as `select.select` has it. kazoo makes and closes an epoll for each look: five
-    calls of the system, and after each of them the thread waits for its turn again."""
+    system calls, and after each of them the thread waits for its turn again."""
     poll = select.poll()
     for one in readers:
         poll.register(one, select.POLLIN)
@@ -93,9 +93,9 @@ def wait_for(
 
 
 class _Inflow:
-    """Takes as much from a connection's socket as there is. kazoo makes four calls of the system for each
-    frame, and after each of them the thread waits for its turn again while others work: ten thousand watch
-    events took seconds while a large service was compiled."""
+    """Takes as much from a connection's socket as there is. kazoo makes four system calls for each frame, and
+    after each of them the thread waits for its turn again while others work: ten thousand watch events took
+    seconds while a large service was compiled."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection

@@ -232,8 +232,8 @@ class RootReads:
         self._ahead.put(names[0] if names else "", request)
 
     def next_batch(self, now: float) -> list[ReadRequest]:
-        """The next request's share of what waits: half of it for what is short, the services in turn. What is
-        long and was told of meanwhile joins in after a while: what is short and never ends keeps nothing
+        """The next request's share of what waits: half of it for what is short, the services in turn. A long
+        read that was told of meanwhile joins in after a while, so that short ones without end don't keep it
         waiting."""
         if self.work is Work.DRAIN and self._dirty and now > self._began + MAX_PAUSE_SECONDS:
             self._began = now
@@ -257,7 +257,7 @@ class RootReads:
 
     def list_watches(self, batch: Iterable[ReadRequest]) -> list[AddWatch | WatchedRead]:
         """What is sent before these are read: since 3.8.4 and 3.9.2 a server tells nothing of a node that we
-        may not read (CVE-2024-23944), but that a list changed it tells those who watch that list."""
+        may not read (CVE-2024-23944), but those who watch a list are told that it changed."""
         watches: list[AddWatch | WatchedRead] = []
         for path, listing in batch:
             if listing and path == self.scope.root:
