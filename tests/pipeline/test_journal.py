@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.drawing import pick
+from support.steps import steps
 from zkdns.model import Change, Instance, Registration, Service, ServiceSettings, State
 from zkdns.pipeline import journal, journal_lines
 from zkdns.pipeline.journal import OutOfReach, Query, Record, World
@@ -307,3 +308,13 @@ def test_a_line_that_is_nested_without_end_is_a_damaged_one() -> None:
     text = b'{"k": ' + b"[" * 100_000
     line = b"%08x %s\n" % (zlib.crc32(text), text)
     assert [read.kind for read in journal_lines.read_lines(line)] == [journal_lines.DAMAGED]
+
+
+def test_of_thousands_that_one_service_tells_the_sum_is_made_in_one() -> None:
+    def lines(number: int) -> int:
+        told = [change(1.0, "web", f"i{n}", "gone", None) for n in range(number)]
+        (total,) = journal.gather(told, {}).changes
+        assert total.now == f"{number} instances"
+        return steps(lambda: journal.gather(told, {}))
+
+    assert lines(3 * journal.MAX_AT_ONCE) < lines(2 * journal.MAX_AT_ONCE) + 1.1 * journal.MAX_AT_ONCE

@@ -20,9 +20,10 @@ from zkdns.model import Change, Instance, Registration, Service
 from zkdns.pipeline import journal_files, journal_lines, journal_undated
 from zkdns.pipeline.journal import OutOfReach, Query, Record
 from zkdns.pipeline.journal_aside import OFTEN
-from zkdns.pipeline.journal_files import SEGMENTS, JournalFiles
+from zkdns.pipeline.journal_files import SEGMENTS, SPELLED_BYTES, JournalFiles
 from zkdns.pipeline.journal_reading import count_damaged, read_changes, read_world, segments
 from zkdns.pipeline.journal_undated import FIRST
+from zkdns.steps import SLICE
 
 
 class Desk:
@@ -723,3 +724,40 @@ async def test_a_clock_that_was_set_already_and_is_set_anew_dates_nothing_anew(d
         "a": 86_400, "b": 86_401 + by,
     }  # fmt: skip
     await desk.files.close()
+
+
+def long_changes(desk: Desk, count: int, size: int) -> Record:
+    """Instances that come, each with so long an id."""
+    ids = [f"{n:04}".ljust(size, "x") for n in range(count)]
+    told = (Change(desk.now, n, "web", id, "registered", "", "healthy") for n, id in enumerate(ids))
+    return Record(tuple(told), {"web": Service("web", "web", "/services/web")})
+
+
+@pytest.mark.parametrize(("count", "size"), [(60, 100_000), (3 * SLICE, 10)])
+def test_what_came_at_once_is_spelled_by_bytes_and_by_lines(desk: Desk, count: int, size: int) -> None:
+    record, lines, spelled = long_changes(desk, count, size), [0], [0]
+    for _ in desk.files.steps(desk.now, record):
+        lines.append(len(desk.files._waiting))
+        spelled.append(desk.files._waiting_bytes)
+    lines.append(len(desk.files._waiting))
+    spelled.append(desk.files._waiting_bytes)
+    assert lines[-1] == count + 1
+    assert max(b - a for a, b in itertools.pairwise(spelled)) <= SPELLED_BYTES + size + 1000
+    assert max(b - a for a, b in itertools.pairwise(lines)) <= SLICE
+    assert len(lines) > 3
+
+
+async def test_a_segment_does_not_begin_between_two_lines_of_a_moment(desk: Desk) -> None:
+    """What stands then has all of them, and the rest would be looked for in the segment before."""
+    await desk.put("a")
+    desk.now += journal_files.MAX_SEGMENT_SECONDS
+    steps = desk.files.steps(desk.now, long_changes(desk, 3 * SLICE, 10))
+    next(steps)
+    await desk.files.write()
+    assert len(segments(desk.directory)) == 1
+    for _ in steps:
+        pass
+    desk.now += 1
+    await desk.files.write()
+    first, _ = segments(desk.directory)
+    assert first.read_bytes().count(b'"registered"') == 3 * SLICE + 1

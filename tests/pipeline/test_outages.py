@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from support.steps import steps
 from zkdns.model import Change, Instance, Registration, Service, ServiceSettings, State
 from zkdns.pipeline.changes import Moment, between
 from zkdns.pipeline.outages import Outages
@@ -108,3 +109,16 @@ def test_what_was_given_out_is_not_written_again() -> None:
     world.put(2.0, service(State.HEALTHY))
     assert "web" in before
     assert not world.outages.standing()
+
+
+def test_what_thousands_of_one_service_tell_is_looked_at_as_one() -> None:
+    def lines(number: int) -> int:
+        instance = service(State.HEALTHY).instances[0]
+        every = tuple(replace(instance, id=f"i{n}") for n in range(number))
+        web = replace(service(), instances=every)
+        world = World()
+        world.services["web"] = web
+        changes = between(None, web, Moment(1.0, 1))
+        return steps(lambda: world.outages.take(changes))
+
+    assert lines(4000) == lines(40)

@@ -243,6 +243,23 @@ async def test_in_memory_a_flood_is_kept_whole_and_in_steps() -> None:
     assert recorder.world_at(time.time())().services() == {}
 
 
+async def test_what_is_written_is_all_that_was_taken_though_it_is_spelled_in_steps(tmp_path: Path) -> None:
+    recorder = Recorder(Settings(state=str(tmp_path)), {})
+    at = time.time()
+    some = [
+        Change(at, n, "web", f"{n:03}".ljust(20_000, "x"), "registered", "", "healthy") for n in range(100)
+    ]
+    last = Change(at, 100, "db", "a", "registered", "", "healthy")
+    recorder.take(some)
+    recorder.take([last])
+    assert len(recorder._unkept) == 2, "the first of them is spelled in part"
+    await recorder.write()
+    assert journal_reading.read_changes(tmp_path, Query(limit=1000)).changes == [*some, last]
+    recorder.take(some)
+    await recorder.close()
+    assert len(journal_reading.read_changes(tmp_path, Query(limit=1000)).changes) == 201
+
+
 def test_services_without_anybody_are_told_of_since_when() -> None:
     services = {"web": Service("web", "web", "/web")}
     recorder = Recorder(Settings(), services)

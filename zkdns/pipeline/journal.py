@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import attrgetter
 from typing import Final, NamedTuple, TypeAlias
 
 from msgspec import Struct
@@ -21,6 +23,11 @@ MAX_AT_ONCE = 2_000
 """Changes of one moment beyond which they are summed up by service."""
 MAX_NAMED = 3
 """Instances that a sum names."""
+
+
+service_of = attrgetter("service")
+moment_of = attrgetter("at")
+_kind_of = attrgetter("service", "what")
 
 
 class OutOfReach(Exception):
@@ -89,11 +96,11 @@ def gather(changes: Sequence[Change], shells: Shells, topology: Topology | None 
     if len(changes) <= MAX_AT_ONCE:
         return Record(tuple(changes), shells, topology)
     sums: dict[tuple[str, str], list[Change]] = {}
-    for change in changes:
-        sums.setdefault((change.service, change.what), []).append(change)
-    lost = frozenset(service for (service, _), some in sums.items() if len(some) > 1)
+    for kind, some in groupby(changes, _kind_of):
+        sums.setdefault(kind, []).extend(some)
+    lost = frozenset(service for (service, _), those in sums.items() if len(those) > 1)
     known = {name: shell for name, shell in shells.items() if name not in lost}
-    return Record(tuple(_sum(some) for some in sums.values()), known, topology, lost)
+    return Record(tuple(_sum(those) for those in sums.values()), known, topology, lost)
 
 
 def _sum(changes: Sequence[Change]) -> Change:

@@ -17,13 +17,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from zkdns.files import MIB, create_aside, sync_directory
-from zkdns.model import Problem, Service
+from zkdns.model import Change, Problem, Service
 from zkdns.pipeline import journal_lines, journal_undated
 from zkdns.pipeline.journal import Record, move_reach
 from zkdns.pipeline.journal_aside import Aside
 from zkdns.pipeline.journal_dated import SET_BACK, Dated
 from zkdns.pipeline.journal_shares import Shares
 from zkdns.pipeline.wall_clock import WallClock
+from zkdns.steps import SLICE, Steps, finish
 from zkdns.topology import NO_TOPOLOGY, Topology
 
 log = logging.getLogger("zkdns.journal")
@@ -45,6 +46,8 @@ RETRY_EVERY = 5.0
 HOUR = 3600.0
 MAX_WAITING_BYTES = 16 * MIB
 """What waits to be written at most; beyond it, changes are left out and counted."""
+SPELLED_BYTES = MIB // 4
+"""What is spelled in one step: half a millisecond."""
 EACH = 1 / 4
 """Of one service, as a part of it."""
 BURST = 1 / 16
@@ -84,6 +87,8 @@ class JournalFiles:
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._waiting_of: Counter[str] = Counter()
+        self._within = 0
+        """Moments that are spelled in part: what stands now has all of them."""
         self._anew_at: dict[str, float] = {}
         """When a service that was told anew may be so again."""
         self._kept_bytes = 0
@@ -113,28 +118,45 @@ class JournalFiles:
 
     def add(self, at: float, record: Record) -> None:
         """To be written soon."""
+        finish(self.steps(at, record))
+
+    def steps(self, at: float, record: Record) -> Steps[None]:
+        """The same with pauses: a thousand instances with long names are tens of megabytes of lines."""
         if self._first_at is None:
             self._first_at = at
         for one in record.changes:
             move_reach(self._away, one)
         for service in record.lost:
             self._shares.lose(service)
+        now, lines, left = self._clock(), 0, SPELLED_BYTES
+        self._within += 1
+        try:
+            for lines, (service, line, change) in enumerate(journal_lines.spell_lines(at, record), 1):
+                self._take(at, service, line, change, service in record.lost, now)
+                left -= len(line)
+                if left < 0 or not lines % SLICE:
+                    left = SPELLED_BYTES
+                    yield
+        finally:
+            self._within -= 1
+
+    def _take(
+        self, at: float, service: str, line: bytes, change: Change | None, is_lost: bool, now: float
+    ) -> None:
+        """A line of what came at that moment, where there is room for it."""
         if self._waiting_bytes <= EACH * MAX_WAITING_BYTES and not self._is_crowded and not self._shares.lost:
-            text = journal_lines.spell_record(at, record)
-            self._waiting.append(text)
-            self._waiting_bytes += len(text)
+            self._waiting.append(line)
+            self._waiting_bytes += len(line)
             return
-        now = self._clock()
-        for service, line, change in journal_lines.spell_lines(at, record):
-            has_room = self._has_room(service, len(line))
-            if service and not (has_room and self._fits(service, now)):
-                if change is not None and has_room:
-                    self._aside.put(line)
-                was_known = self._shares.leave_out(change) if change else self._shares.lose(service)
-                if was_known:
-                    self._put(service, journal_lines.spell_lost(at, service), now)
-            elif change is not None or service not in self._shares.lost or service in record.lost:
-                self._put(service, line, now)
+        has_room = self._has_room(service, len(line))
+        if service and not (has_room and self._fits(service, now)):
+            if change is not None and has_room:
+                self._aside.put(line)
+            was_known = self._shares.leave_out(change) if change else self._shares.lose(service)
+            if was_known:
+                self._put(service, journal_lines.spell_lost(at, service), now)
+        elif change is not None or service not in self._shares.lost or is_lost:
+            self._put(service, line, now)
 
     def _has_room(self, service: str, size: int) -> bool:
         each = self._waiting_of[service] + size
@@ -170,15 +192,15 @@ class JournalFiles:
             if self._file is not None:
                 for change in self._shares.sums(now, is_end=is_end):
                     self._put(change.service, journal_lines.spell("change", {"at": now, "c": change}), now)
-            services = dict(self._services()) if self._is_due(now) else None
-            anew = self._due_anew(now) if services is None and self._file is not None else {}
+            services = dict(self._services()) if self._is_due(now) and not self._within else None
+            is_to_go_on = services is None and self._file is not None and not self._within
+            anew = self._due_anew(now) if is_to_go_on else {}
             if self._first_at is None or (
                 services is None and not anew and (self._file is None or not self._waiting)
             ):
                 return
-            text, self._waiting, self._waiting_bytes = b"".join(self._waiting), [], 0
+            lines, self._waiting, self._waiting_bytes = self._waiting, [], 0
             self._waiting_of.clear()
-            self._unwritten = text
             is_first = self._began_at == float("-inf") and self._again_at == float("-inf")
             sizes: dict[str, int] = {}
             # What is left out of them while this is written is lost anew.
@@ -187,9 +209,9 @@ class JournalFiles:
                 del self._shares.lost[name]
             try:
                 if is_first and not known:
-                    await asyncio.to_thread(self._write, b"", self._before, self._first_at, text)
+                    await asyncio.to_thread(self._write, lines, self._before, self._first_at, is_first=True)
                 else:
-                    sizes = await asyncio.to_thread(self._write, text, services, now, b"", anew)
+                    sizes = await asyncio.to_thread(self._write, lines, services, now, anew)
             except OSError as error:
                 for name in known:
                     self._shares.lose(name)
@@ -215,8 +237,11 @@ class JournalFiles:
     async def _date(self, by: float) -> None:
         """Nobody had set the clock until now: what was written by it was so much later."""
         self._close()
-        waiting = journal_undated.date_lines(b"".join(self._waiting), by)
-        self._waiting, self._waiting_bytes = [waiting], len(waiting)
+        lines, self._waiting = self._waiting, []
+        self._waiting_bytes -= sum(map(len, lines))
+        waiting = await asyncio.to_thread(lambda: journal_undated.date_lines(b"".join(lines), by))
+        self._waiting.insert(0, waiting)
+        self._waiting_bytes += len(waiting)
         if self._first_at is not None:
             self._first_at = journal_undated.dated(self._first_at, by)
         paths, self._undated = self._undated, []
@@ -262,18 +287,24 @@ class JournalFiles:
 
     def _write(
         self,
-        text: bytes,
+        lines: list[bytes],
         services: Mapping[str, Service] | None,
         now: float,
-        after: bytes = b"",
         anew: Mapping[str, Service | None] = NOTHING,
+        *,
+        is_first: bool = False,
     ) -> dict[str, int]:
-        """Append `text`, and these services anew; then, where `services` are given, begin a segment with them
-        and `after`. Returns what each of those that were told anew took."""
-        lines = {
+        """Append these lines, and these services anew; then, where `services` are given, begin a segment with
+        them; the lines come after it where nothing was written before. Returns what each of those that were
+        told anew took."""
+        text = self._unwritten = b"".join(lines)
+        after = b""
+        if is_first:
+            text, after = after, text
+        told = {
             name: b"".join(journal_lines.spell_anew(now, name, service)) for name, service in anew.items()
         }
-        text += b"".join(lines.values())
+        text += b"".join(told.values())
         if text and self._file is not None:
             self._append(text)
             text = b""
@@ -285,12 +316,7 @@ class JournalFiles:
                 with create_aside(path) as file:
                     self._file = os.dup(file.fileno())
                     # Without a segment before it, it tells first what led to its snapshot.
-                    size = sum(
-                        map(
-                            file.write,
-                            (text, *snapshot, after),
-                        )
-                    )
+                    size = sum(map(file.write, (text, *snapshot, after)))
                     file.flush()
                     os.fsync(file.fileno())
             except OSError:
@@ -302,7 +328,7 @@ class JournalFiles:
             self._snapshot_bytes, self._written_bytes = size, 0
             sync_directory(self._directory)
             self._remove_old(now)
-        return {name: len(one) for name, one in lines.items()}
+        return {name: len(one) for name, one in told.items()}
 
     def _append(self, text: bytes) -> None:
         assert self._file is not None  # noqa: S101  (the caller has looked)

@@ -22,7 +22,7 @@ from zkdns.model import Change, Instance, Service
 from zkdns.pipeline.journal import LeftOut, OutOfReach, Record, World
 from zkdns.printable import printable
 from zkdns.topology import NO_TOPOLOGY, Network, Place, Topology
-from zkdns.wall import each
+from zkdns.wall import walk
 
 VERSION = 1
 SLICE = 200
@@ -97,29 +97,26 @@ def spell_record(at: float, record: Record) -> bytes:
     return b"".join(line for _, line, _ in spell_lines(at, record))
 
 
-def spell_lines(at: float, record: Record) -> list[Spelled]:
-    lines: list[Spelled] = [
-        (name, spell("shell", {"at": at, "name": name, "shell": shell}), None)
-        for name, shell in record.shells.items()
-        if shell is not None
-    ]
+def spell_lines(at: float, record: Record) -> Iterator[Spelled]:
+    """The same one by one, each as it is asked for."""
+    for name, shell in record.shells.items():
+        if shell is not None:
+            yield name, spell("shell", {"at": at, "name": name, "shell": shell}), None
     # Of a change that can't be spelled at least who it was of is kept: the rest of the moment is whole.
-    lines += each(
+    yield from walk(
         record.changes,
         lambda change: (change.service, spell("change", {"at": at, "c": change}), change),
         lambda change, error: (
             change.service, spell("change", {"at": at, "c": _unspelled(change, error)}), change,
         ),
     )  # fmt: skip
-    lines += [
-        (name, spell("shell", {"at": at, "name": name, "shell": None}), None)
-        for name, shell in record.shells.items()
-        if shell is None
-    ]
-    lines += [(name, spell_lost(at, name), None) for name in sorted(record.lost)]
+    for name, shell in record.shells.items():
+        if shell is None:
+            yield name, spell("shell", {"at": at, "name": name, "shell": None}), None
+    for name in sorted(record.lost):
+        yield name, spell_lost(at, name), None
     if record.topology is not None:
-        lines.append(("", _spell_map(at, record.topology), None))
-    return lines
+        yield "", _spell_map(at, record.topology), None
 
 
 def spell_lost(at: float, name: str) -> bytes:

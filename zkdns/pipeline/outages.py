@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
-from zkdns.model import Change, Service
+from zkdns.model import SERVING, Change, Service
+from zkdns.pipeline.journal import service_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,12 @@ class Outages:
     def take(self, changes: Iterable[Change]) -> None:
         """These are in the answers now."""
         last: dict[str, Change] = {}
-        for change in changes:
+        for name, those in groupby(changes, service_of):
+            some = [*those]  # of a service of thousands all may be others at once
             # A folder that goes or comes says less than the instance that went with it.
-            if change.service and (change.id or change.service not in last):
-                last[change.service] = change
+            change = next((one for one in reversed(some) if one.id), some[0])
+            if name and (change.id or name not in last):
+                last[name] = change
         for name, change in last.items():
             self._see(name, self._services.get(name), change)
 
@@ -56,7 +60,7 @@ class Outages:
             return
         if service.instances:
             self._had.add(name)
-        if service.healthy():
+        if any(i.state in SERVING for i in service.instances):  # mostly the first is
             self._healthy.add(name)
             self._end(name)
             return

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from msgspec import Struct
 from zkdns.config import Settings
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline import journal, journal_reading
-from zkdns.pipeline.journal import History, Query, Record, World
+from zkdns.pipeline.journal import History, Query, Record, World, moment_of, service_of
 from zkdns.pipeline.journal_files import JournalFiles
 from zkdns.pipeline.journal_memory import MemoryJournal
 from zkdns.pipeline.journal_resume import resume
@@ -68,7 +69,7 @@ class Recorder:
         self._shells: dict[str, Service] = {}
         self._memory: MemoryJournal | None = None
         self._unkept: deque[Steps[None]] = deque()
-        """What is not kept in memory yet: of a service of thousands all may change at once."""
+        """What is not kept yet, or not spelled: of a service of thousands all may change at once."""
         self._clock = WallClock(time.time, time.monotonic)
         self._files: JournalFiles | None = None
         self._directory = Path(settings.state) if settings.state else None
@@ -105,14 +106,14 @@ class Recorder:
         if self._files is None and self._memory is None:
             # What is there at the start is what all else rests upon, and is told as well: it begins with
             # the first change, which is older than this moment.
-            self._memory = MemoryJournal({}, min((now, *(change.at for change in changes))))
-        shells = self._moved({change.service for change in changes if change.service})
+            self._memory = MemoryJournal({}, min(now, min(map(moment_of, changes), default=now)))
+        shells = self._moved({name for name, _ in groupby(changes, service_of) if name})
         moved = self._moved_topology()
         record = journal.gather(changes, shells, moved)
         if self._start is not None:
             self._start.later.append((now, record))
         elif self._files is not None:
-            self._files.add(now, record)
+            self._keep(self._files.steps(now, record))
         elif self._memory is not None:
             # In memory a flood costs no more than the instances that are there anyway.
             self._keep(self._memory.steps(now, Record(tuple(changes), shells, moved)))
@@ -123,13 +124,13 @@ class Recorder:
             self._has_begun(self._start, ())
 
     def _keep(self, steps: Steps[None]) -> None:
-        """Do that with what is in memory, behind what waits for it."""
+        """Do that with what is kept, behind what waits for it."""
         self._unkept.append(steps)
         if len(self._unkept) == 1:
             self._keep_on()
 
     def _keep_on(self) -> None:
-        """Keep in memory what waits: the next step of it now, and the rest behind what comes meanwhile."""
+        """Keep what waits: the next step of it now, and the rest behind what comes meanwhile."""
         steps = self._unkept.popleft()
         try:
             next(steps)
@@ -139,6 +140,13 @@ class Recorder:
         finally:
             if self._unkept:
                 go_on(asyncio.get_running_loop(), self._keep_on)
+
+    async def _catch_up(self) -> None:
+        """Until all is kept that waits now."""
+        if self._unkept:
+            done = asyncio.get_running_loop().create_future()
+            self._keep(_tell(done))
+            await done
 
     def _has_begun(self, start: _Start, changes: Sequence[Change]) -> bool:
         """Whether these come after the start; else they are kept until it is over."""
@@ -153,7 +161,7 @@ class Recorder:
     async def _go_on(self, start: _Start, files: JournalFiles, directory: Path) -> None:
         """What has changed since the last end is told, in place of all that is read at the start."""
         now = time.time()
-        at = min((now, *(change.at for change in start.changes)))
+        at = min(now, min(map(moment_of, start.changes), default=now))
         after, within = start.services or {}, self._within()
 
         def compare() -> tuple[dict[str, Service], set[str], Record]:
@@ -176,9 +184,10 @@ class Recorder:
         topology = self._moved_topology()
         files.begin(at, before, away)
         if record.changes or record.shells or topology is not None:
-            files.add(at, replace(record, topology=topology))
-        for moment, later in start.later:
-            files.add(moment, later)
+            start.later.insert(0, (at, replace(record, topology=topology)))
+        for moment, later in start.later:  # and what comes meanwhile
+            for _ in files.steps(moment, later):
+                await asyncio.sleep(0)
         self._start = None
 
     async def _look_for_damage(self, directory: Path) -> None:
@@ -220,6 +229,7 @@ class Recorder:
             await files.write()
             await self._look_for_damage(directory)  # it reads all of the journal: nothing waits for it
         elif files is not None:
+            await self._catch_up()
             await files.write()
         elif self._memory is not None:
             now, by = self._clock.look()
@@ -228,6 +238,7 @@ class Recorder:
 
     async def close(self) -> None:
         if self._files is not None:
+            await self._catch_up()
             await self._files.close()
 
     def history(self, query: Query) -> Callable[[], History]:
@@ -248,6 +259,13 @@ class Recorder:
             raise journal.OutOfReach("nothing has changed yet since the server began")
         world = memory.at(moment)
         return lambda: world
+
+
+def _tell(done: asyncio.Future[None]) -> Steps[None]:
+    """That all is kept which waited before it."""
+    if not done.done():
+        done.set_result(None)
+    yield from ()
 
 
 def _tell_damage(path: Path, lines: int) -> Problem:
