@@ -301,10 +301,10 @@ class JournalFiles:
         after = b""
         if is_first:
             text, after = after, text
-        told = {
+        lines_of = {
             name: b"".join(journal_lines.spell_anew(now, name, service)) for name, service in anew.items()
         }
-        text += b"".join(told.values())
+        text += b"".join(lines_of.values())
         if text and self._file is not None:
             self._append(text)
             text = b""
@@ -328,7 +328,7 @@ class JournalFiles:
             self._snapshot_bytes, self._written_bytes = size, 0
             sync_directory(self._directory)
             self._remove_old(now)
-        return {name: len(one) for name, one in told.items()}
+        return {name: len(one) for name, one in lines_of.items()}
 
     def _append(self, text: bytes) -> None:
         assert self._file is not None  # noqa: S101  (the caller has looked)
