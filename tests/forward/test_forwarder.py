@@ -37,8 +37,9 @@ from zkdns.answers.table import Table
 from zkdns.config import Address, Settings
 from zkdns.dns.message import Message, read_reply
 from zkdns.forward.addresses import Lacking, Unresolved
-from zkdns.forward.forwarder import STARTS_PER_TURN, Forwarder
+from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.load import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_CLIENT
+from zkdns.forward.questions import STARTS_PER_TURN
 from zkdns.forward.resolution import Resolution
 from zkdns.forward.transport import Transport
 from zkdns.serve.respond import is_ours
@@ -195,9 +196,10 @@ async def test_what_comes_over_tcp_is_read_in_turns_as_datagrams_are() -> None:
     async with run(many(100)) as up, forwarding(up, clock=lambda: 0.0) as forwarder:
         up.slow_tcp = 0.2
         asking = asyncio.create_task(ask(forwarder, query("big.example", "TXT"), limit=65535))
-        await until(lambda: any(seen.tcp for seen in up.queries) and len(forwarder._readers._takers) == 1)
+        readers = forwarder._questions._readers
+        await until(lambda: any(seen.tcp for seen in up.queries) and len(readers._takers) == 1)
         assert len(said(await asking)) == 100
-        assert forwarder._readers._takers == {}
+        assert readers._takers == {}
 
 
 async def test_where_tcp_is_closed_the_truncated_answer_is_better_than_none() -> None:
@@ -932,7 +934,7 @@ async def test_a_burst_of_questions_takes_off_a_few_at_a_turn(monkeypatch: pytes
             started.append(self)
             super().step()
 
-    monkeypatch.setattr("zkdns.forward.forwarder.Transport", Noted)
+    monkeypatch.setattr("zkdns.forward.questions.Transport", Noted)
     async with run(silent) as upstream, forwarding(upstream) as forwarder:
         for n in range(40):
             tell(forwarder, query(f"n{n}.example").to_wire(), f"127.0.0.{n + 1}", lambda made: None)

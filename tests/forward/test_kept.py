@@ -18,7 +18,7 @@ from support.upstream import FakeUpstream, Seen, Wait, addresses, reply, run, si
 from support.waiting import until
 from zkdns.config import Settings
 from zkdns.dns import names
-from zkdns.forward import asked
+from zkdns.forward import asked, questions
 from zkdns.forward import forwarder as module
 from zkdns.forward.addresses import Resolved
 from zkdns.forward.forwarder import Forwarder
@@ -179,7 +179,7 @@ async def test_what_is_fetched_anew_is_fetched_once_and_not_while_much_else_is_a
         forwarder.renew(key)
         forwarder.renew(key)
         assert (forwarder.prefetches, forwarder.status().in_flight) == (1, 1)
-        monkeypatch.setattr(module, "MAX_IN_FLIGHT", 2)
+        monkeypatch.setattr(questions, "MAX_IN_FLIGHT", 2)
         forwarder.renew(names.wire("other.example.com") + b"\0\1\0\1\0")
         assert (forwarder.prefetches, forwarder.status().in_flight) == (1, 1)
 

@@ -21,8 +21,8 @@ HOSTILE = "hostile.example.org"
 OTHERS = [f"other{n}.example.net" for n in range(3)]
 
 LEDGERS = {
-    "forwarder.Forwarder._finish", "asked.in_flight_key", "pending.Deliveries.do",
-    "pending.Pending.deliver", "transport.Transport._read",
+    "forwarder.Forwarder._finish", "questions.Questions._finish", "asked.in_flight_key",
+    "pending.Deliveries.do", "pending.Pending.deliver", "transport.Transport._read",
 }  # fmt: skip
 """The walls themselves, and what keeps the books of who waits: they look into no answer."""
 
@@ -80,6 +80,6 @@ async def test_an_error_of_ours_costs_that_reply_only(name: str) -> None:
             assert forwarder.faults == 1, "it is counted"
         else:
             assert said(first)[-1] == "192.0.2.1"
-        assert (forwarder._load.total, len(forwarder._asked)) == (0, 0)
+        assert (forwarder._questions._load.total, len(forwarder._questions)) == (0, 0)
         again = await ask(forwarder, query("hostile2.example.org"))
         assert said(again)[-1] == "192.0.2.1"

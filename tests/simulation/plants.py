@@ -13,7 +13,7 @@ import pytest
 
 from support.stepping import in_steps
 from zkdns.answers.table import EVERY
-from zkdns.health import ballots, consensus, guard, health, judge
+from zkdns.health import ballots, consensus, guard, health, judge, own_ballot
 from zkdns.model import Begin, Catalog, Event, Session, Whole
 from zkdns.pipeline import agenda, registries, routes, staleness
 from zkdns.pipeline.publisher import Publisher
@@ -91,10 +91,9 @@ def read_without_a_sync(patch: pytest.MonkeyPatch) -> None:
 
     def start(self: Any, now: float) -> None:
         real(self, now)
-        kept = {id: asked for id, asked in self._asked.items() if not isinstance(asked.what, Sync)}
-        self._asked.clear()
-        self._asked |= kept
-        self._outbox = [request for request in self._outbox if not isinstance(request.what, Sync)]
+        sent = self._under_way
+        sent._asked = {id: asked for id, asked in sent._asked.items() if not isinstance(asked.what, Sync)}
+        sent._outbox = [request for request in sent._outbox if not isinstance(request.what, Sync)]
         self._open()
 
     patch.setattr(reads.Reads, "_start", start)
@@ -149,7 +148,7 @@ def count_our_own_vote_twice(patch: pytest.MonkeyPatch) -> None:
 
 @plant("probes")
 def keep_votes_on_who_moved(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(health.Health, "_discount", lambda self, path, now: None)
+    patch.setattr(own_ballot.OwnBallot, "discount", lambda self, path, now: path in self._histories)
 
 
 @plant("replicas")
@@ -164,10 +163,10 @@ def empty_a_service_by_half_the_votes(patch: pytest.MonkeyPatch) -> None:
 
 @plant("probes")
 def write_no_ballot_where_a_target_went(patch: pytest.MonkeyPatch) -> None:
-    def discount(self: Any, path: str, now: float) -> None:
-        self._histories.pop(path, None)
+    def discount(self: Any, path: str, now: float) -> bool:
+        return self._histories.pop(path, None) is not None
 
-    patch.setattr(health.Health, "_discount", discount)
+    patch.setattr(own_ballot.OwnBallot, "discount", discount)
 
 
 @plant("outages", first=8208)

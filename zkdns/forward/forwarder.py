@@ -1,8 +1,8 @@
 """Forwarding: names outside our zones go to upstream resolvers, through one cache.
 
 Rules: one asyncio loop; `answer` never raises and never waits: what is in the cache is replied to
-at once, the rest when its question is done. Here are the clients: who may, how many, who waits for
-what. What is decided stands in `upstream`, what is kept in `cache`, what is sent in `transport`.
+at once, the rest when its question is done. Here are the clients: who may, and who waits for what.
+What is sent when stands in `questions`, what is decided in `upstream`, what is kept in `cache`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,6 @@ from zkdns.dns.packet import Query
 from zkdns.dns.reply import CD, RA, fail
 from zkdns.dns.types import SERVFAIL
 from zkdns.forward.addresses import Resolved
-from zkdns.forward.alarms import Alarms
 from zkdns.forward.allow import network_of, permit
 from zkdns.forward.asked import Asked, in_flight_key
 from zkdns.forward.cache import Cache, Replies
@@ -32,33 +30,23 @@ from zkdns.forward.eviction import share_of
 from zkdns.forward.failures import Failures
 from zkdns.forward.intake import Intake
 from zkdns.forward.judged import Judged, judge
-from zkdns.forward.load import MAX_IN_FLIGHT, Full, Load
 from zkdns.forward.pending import Deliveries, Pending
-from zkdns.forward.readers import Readers
-from zkdns.forward.resolution import CROWDED, LOOPING, OURS, STOPPING, Answered, Failed, Resolution
+from zkdns.forward.questions import Questions
+from zkdns.forward.resolution import CROWDED, OURS, Answered, Failed
 from zkdns.forward.resolvconf import PATH
 from zkdns.forward.resolve import resolve
 from zkdns.forward.sockets import allow_many_sockets
 from zkdns.forward.stored import Kept, Stored, Wanted, key_of, size_of
-from zkdns.forward.transport import Transport
-from zkdns.forward.upstream import order
 from zkdns.forward.upstreams import Upstreams, UpstreamStatus
 from zkdns.lack import Lack
-from zkdns.line import Line
-from zkdns.turn import go_on
 
 log = logging.getLogger("zkdns.forward")
 
 STALE_AFTER = 1.8
 """Seconds a client waits where an expired answer is at hand (RFC 8767, section 5)."""
-STARTS_PER_TURN = 2
-"""Questions taken off before others have their turn: each costs sockets and timers, as much as twenty
-answers of our own, and those must not wait behind a thousand of them."""
 MAX_RECORDS_PER_TURN = 100
 """Records of a reply that are judged and spelled in the loop; more in a thread: each may have a name of 127
 labels, and thousands take 100 ms."""
-
-FULL = {full: Failed(ede.NO_REACHABLE_AUTHORITY, full.value) for full in Full}
 
 
 class ForwardStatus(Struct, frozen=True):
@@ -96,28 +84,20 @@ class Forwarder:
         self.cache: Replies = Cache() if cache is None else cache
         # Other upstreams may know other names: what the old ones said is forgotten.
         self._upstreams = Upstreams(settings, resolv_conf, clock, self._draw, self.cache.clear)
-        self._asked: dict[bytes, Asked] = {}
-        self._unsent: Line[Asked] = Line()
-        """Those of `_asked` that have no transport yet, whose networks take turns."""
-        self._next_send: asyncio.Handle | None = None
-        self._load = Load()
         self._lack = Lack()
-        self._readers = Readers()
         self._intake = Intake()
-        self._alarms = Alarms()
+        self._questions = Questions(self._upstreams, self._intake, clock, self._draw, self._finish)
         self._failures: Failures[Failed] = Failures()
-        self._stopping = False
         self.denies_private = False
         """Whether the settings keep outside names from leading to private addresses."""
         self.lead_home: Callable[[Pending, bytes, bytes], None] | None = None
         """Delivers a reply whose aliases end at a name of ours, with what we say of that."""
-        self.queries: Counter[tuple[str, str]] = Counter()
+        self.queries = self._questions.queries
         self.cache_hits = 0
         self.stale_hits = 0
         self.joined = 0
         self.limited = 0
         self.refused = 0
-        self.forgeries = 0
         self.prefetches = 0
         self.failure_hits = 0
         self.blocked = 0
@@ -128,27 +108,20 @@ class Forwarder:
     # --- life ---------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        self._stopping = False
+        self._questions.is_stopping = False
         allow_many_sockets()
         self._upstreams.start()
 
     async def stop(self, wait: float = 0.0) -> None:
         """Ends; questions under way may still be answered for `wait` seconds, then get SERVFAIL."""
-        self._stopping = True
-        end = self._clock() + wait
-        while self._asked and self._clock() < end:  # noqa: ASYNC110  (many flights, one clock of our own)
-            await asyncio.sleep(0.02)
+        self._questions.is_stopping = True
+        await self._questions.wait(wait)
         await self._upstreams.stop()
-        self._unsent = Line()
-        for asked in list(self._asked.values()):
-            if asked.transport is not None:
-                asked.transport.end(STOPPING)
-            else:
-                self._finish(asked, STOPPING)
+        self._questions.end()
         self._intake.finish()
         self._deliveries.finish()
         await asyncio.sleep(0)
-        self._readers.stop()
+        self._questions.close()
 
     def reload(self, settings: Settings) -> None:
         """Takes new settings; raises ConfigError, and keeps the old ones, where they can't be."""
@@ -177,10 +150,14 @@ class Forwarder:
         """Why there is no upstream though some are set; empty where all is well."""
         return self._upstreams.problem
 
+    @property
+    def forgeries(self) -> int:
+        return self._questions.forgeries
+
     def status(self) -> ForwardStatus:
         """What the page shows."""
         upstreams = self._upstreams.status()
-        return ForwardStatus(upstreams, len(self.cache), len(self._asked), self.cache_hits, self.problem)
+        return ForwardStatus(upstreams, len(self.cache), len(self._questions), self.cache_hits, self.problem)
 
     # --- asked --------------------------------------------------------------------------------------
 
@@ -228,9 +205,9 @@ class Forwarder:
     def _ask(self, key: bytes, query: Query, client: str | None, stale: Kept | None) -> bytes | Pending:
         """Wait for the question that is under way; for a new one where none is."""
         rd = bool(query.packet[2] & 1)
-        asked = self._asked.get(in_flight_key(key, rd))
+        asked = self._questions.find(key, rd)
         network = network_of(client) if client is not None else None
-        hindrance = self._hindrance(client) if asked is None else None
+        hindrance = self._questions.hindrance(client) if asked is None else None
         if asked is not None and network is not None and not asked.room.is_for(network):
             hindrance = CROWDED
         if hindrance is not None:
@@ -244,71 +221,19 @@ class Forwarder:
             if stale is not None:
                 loop = asyncio.get_running_loop()
                 asked.patience = loop.call_later(STALE_AFTER, self._lose_patience, asked)
-            self._start(asked)
+            self._questions.start(asked)
         asked.wait(pending, network)
         return pending
 
-    def _hindrance(self, client: str | None) -> Failed | None:
-        """Why no question can be asked now; None where one can."""
-        if self._stopping:
-            return STOPPING
-        if self._upstreams.looping:
-            return LOOPING
-        full = self._load.hindrance(client)
-        return FULL[full] if full is not None else None
-
     def renew(self, key: bytes) -> None:
         """Fetch anew what is about to end, so that nobody waits for what is asked often."""
-        if (
-            in_flight_key(key, True) not in self._asked
-            and len(self._asked) < MAX_IN_FLIGHT // 2
-            and not self._stopping
-        ):
+        if self._questions.has_time_for(key):
             self.prefetches += 1
-            self._start(Asked(key, True, None))
-
-    def _start(self, asked: Asked) -> None:
-        self._asked[in_flight_key(asked.key, asked.rd)] = asked
-        self._load.start(asked.client)
-        self._unsent.put(asked.network or b"", asked)
-        if self._next_send is None:
-            self._next_send = asyncio.get_running_loop().call_soon(self._send_some)
-
-    def _send_some(self) -> None:
-        for _ in range(min(STARTS_PER_TURN, len(self._unsent))):
-            asked = self._unsent.take()
-            try:
-                self._send(asked)
-            except Exception:
-                log.exception("a question could not be asked: %s", asked.key.hex())
-                self._finish(asked, OURS)
-        self._next_send = go_on(asyncio.get_running_loop(), self._send_some) if self._unsent else None
-
-    def _send(self, asked: Asked) -> None:
-        upstreams = order(self._upstreams.all)
-        resolution = Resolution(asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw)
-        finish = partial(self._finish, asked)
-        asked.transport = Transport(
-            resolution,
-            self._clock,
-            finish,
-            self._readers,
-            self._intake,
-            self._alarms,
-            whose=asked.network or b"",
-        )
-        asked.transport.step()
+            self._questions.start(Asked(key, True, None))
 
     def _finish(self, asked: Asked, outcome: Answered | Failed) -> None:
-        self._asked.pop(in_flight_key(asked.key, asked.rd), None)
-        self._load.end(asked.client)
         if asked.patience is not None:
             asked.patience.cancel()
-        if asked.transport is not None:
-            self.forgeries += asked.transport.resolution.forgeries
-            for upstream, what in asked.transport.resolution.log:
-                self.queries[str(upstream.address), what] += 1
-            asked.transport = None  # they know each other: the collector would have to find them
         try:
             self._conclude(asked, outcome, self._clock())
         except Exception:
