@@ -326,7 +326,7 @@ class Health:
                 with self._wall.around(path, "shared"):
                     is_ours = self._sharing.share(target, now, path in self._check_states)
                     if not is_ours and self._own_ballot.discount(path, now):
-                        self._count_later((path,))  # what it is was said by our vote, too
+                        self._count_later((path,))  # our vote was one of those that made its state
 
     def _count_votes(self, paths: Iterable[str]) -> set[str]:
         names: set[str] = set()

@@ -169,7 +169,7 @@ class Hostnames:
         if not addresses:
             self._whys[host] = why or "it has no address"
             return self._users_of([host]) if unheard or reason != self._whys[host] else set()
-        # A server that turns its records round with each answer changes nothing.
+        # A server that rotates its records with each answer changes nothing.
         if set(addresses) == set(known) and not reason:
             return set()
         self._addresses[host] = addresses

@@ -117,7 +117,7 @@ class Lookups:
                 retry = MIN_RETRY
                 wait = min(max(float(outcome.ttl), MIN_WAIT), MAX_WAIT)
                 was_failing = self._problems.pop(name, None) is not None
-                # A server that turns its records round with each answer changes nothing.
+                # A server that rotates its records with each answer changes nothing.
                 if was_failing or set(outcome.addresses) != set(self.addresses(name)):
                     self._addresses[name] = outcome.addresses
                     self._changed(name, outcome.addresses)

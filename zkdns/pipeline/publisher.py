@@ -138,7 +138,7 @@ class Publisher:
         """The clock was set: what operators ordered, what warms and what moves goes by it, and each service
         may change."""
         self._sessions.shift(by)
-        self._begun.clear()  # the moment at which they were begun is none any more
+        self._begun.clear()  # they were begun at a moment of the clock as it was
         self.mark({**self.registered, **self.services})
 
     def respell(self, names: Iterable[str] | None = None) -> None:

@@ -256,5 +256,5 @@ class Registry:
     def _mark_one(self, i: Instance) -> Instance:
         own = labelled(i.registration, self.label)
         if own is i.registration and i.registry == self.label:
-            return i  # it was as it was read
+            return i  # the registry's own reader marked it
         return replace(i, registration=own, registry=self.label)

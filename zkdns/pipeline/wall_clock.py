@@ -34,7 +34,7 @@ class WallClock:
     def look(self) -> Look:
         before, now, after = self._steady(), self._wall(), self._steady()
         if after - before > MAX_BETWEEN:
-            return Look(now, 0.0)  # the machine was elsewhere meanwhile: the next look tells
+            return Look(now, 0.0)  # we did not run in between: the next look tells
         apart = now - after
         by = apart - self._apart if self._apart is not None else 0.0
         self._apart = apart

@@ -253,7 +253,7 @@ def _by_responder(request: Request, name: Name, table: Table, position: Position
     try:
         sections = responder.answer(request.question.name, request.question.rtype, table, position)
     except Unready as unready:
-        return Wait(name, unready.with_traceback(None))  # else what stands behind it lasts as long
+        return Wait(name, unready.with_traceback(None))  # else its frames live as long, with all they hold
     if isinstance(sections, Entry):
         return positive(request, sections, position(sections), stale, table)
     if sections.rcode == NXDOMAIN and name.origin != FILES:

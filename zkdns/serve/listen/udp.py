@@ -223,7 +223,7 @@ class UdpListener:
             if held.first == len(held.queries):
                 self._held.popleft()
                 self._free.append(held.batch)
-            if is_over or tick() >= middle:  # a part of what came together costs as much beside as all of it
+            if is_over or tick() >= middle:  # a part of a batch costs as much beside the answers as all of it
                 break
             if not self._held:
                 self._receive()
