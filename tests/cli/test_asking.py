@@ -56,6 +56,14 @@ def test_who_sends_a_byte_now_and_then_is_given_up_wherever_it_is(said: bytes, a
     assert failure.value.message == f"{url}: no answer in 0.2 s"
 
 
+@pytest.mark.parametrize("said", [b"", b"\x00\x00\x00\x05imok", b"SSH-2.0-OpenSSH_9\r\n"])
+def test_what_speaks_no_http_is_told_in_words(said: bytes) -> None:
+    with saying(said) as url, pytest.raises(Failure) as failure:
+        asking.get(url, "/api/v1/status", {}, {})
+    told = "what answers there speaks no HTTP: is it the --http address of a zkdns server?"
+    assert failure.value.message == f"{url}: {told}"
+
+
 def test_a_redirect_is_not_followed() -> None:
     moved = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/x\r\nContent-Length: 0\r\n\r\n"
     with saying(moved) as url, pytest.raises(Failure) as failure:

@@ -382,6 +382,26 @@ def test_a_name_without_end_stands_out_on_its_own_line_alone(file: Path) -> None
     assert max(map(len, plain(said))) <= 80
 
 
+@pytest.mark.parametrize("words", [("instances", "web"), ("explain", "web", "--if", "drain=web/b")])
+def test_a_long_name_leaves_the_words_of_the_others_whole_on_a_narrow_terminal(
+    file: Path, words: tuple[str, ...]
+) -> None:
+    rows = "".join(f'[[web.instances]]\nid = "{id}"\naddress = "10.0.0.1"\n' for id in ("a" * 50, "b"))
+    file.write_text(f"[web]\n{rows}")
+    said = plain(on_terminal(40, *words, "--registry", f"file:{file}"))
+    assert max(map(len, said)) <= 40
+    (line,) = [line for line in said if line.startswith("aaa")]
+    assert "healthy" in line.split()
+    assert line.split()[0].endswith("…")
+
+
+def test_where_there_is_no_room_the_widest_column_is_cut_first() -> None:
+    assert show.cut_widest({0: 30, 2: 7, 5: 12}, 53) == {0: 30, 2: 7, 5: 12}
+    assert show.cut_widest({0: 30, 2: 7, 5: 12}, 40) == {0: 17, 2: 7, 5: 12}
+    assert show.cut_widest({0: 30, 2: 7, 5: 12}, 30) == {0: 9, 2: 7, 5: 10}
+    assert show.cut_widest({0: 30, 2: 7}, 1) == {0: show.NARROW, 2: 7}
+
+
 def test_the_columns_that_can_be_spared_go_first() -> None:
     columns = [Column("A"), Column("B", spare=1), Column("C", spare=2), Column("D", folds=5)]
     widths = [10, 10, 10, 30]

@@ -211,3 +211,23 @@ def test_watch_goes_on_through_a_loss_of_zookeeper(own_zookeeper: ZooKeeperServe
         assert watch.end() == 130
         client.stop()
         client.close()
+
+
+def test_where_nothing_is_registered_it_is_said_where_was_looked_and_whether_there_is_such_a_node(
+    url: str, zk: KazooClient, zk_root: str
+) -> None:
+    zk.ensure_path(zk_root)
+    for words in (["instances", "web"], ["drain", "web/a"], ["services"]):
+        for where, is_there in ((url, True), (f"{url}/typo", False)):
+            done = run(words[0], *words[1:], "--registry", where)
+            assert done.code == (words[0] != "services")
+            told = done.out + done.err
+            assert f"none is registered in {where}" in told
+            assert ("there is no node" not in told) is is_there
+            assert ("`zkdns discover zk://" in told) is not is_there
+    for where, notes in ((url, 0), (f"{url}/typo", 1)):
+        said = read_json(where, "check", "--zone", "svc.test")
+        assert [note["path"] for note in said["notes"]] == [where] * notes
+        assert said["problems"] == []
+    hosts = url.removeprefix("zk://").partition("/")[0]
+    assert "/nope, which is not there" in run("discover", f"zk://{hosts}/nope").out

@@ -432,3 +432,10 @@ def test_while_it_is_paused_a_mirror_reads_nothing(world: World) -> None:
     world.mirror.pause(False)
     world.settle()
     assert any(isinstance(what, MultiRead) for what, _ in world.client.sent)
+
+
+def test_numbers_of_errors_are_left_out_of_what_is_told() -> None:
+    reasons = Reasons()
+    text = "Cannot resolve zk1: [Errno -2] Name or service not known"
+    reasons.filter(logging.LogRecord("kazoo", logging.WARNING, "", 0, text, None, None))
+    assert reasons.latest == "Cannot resolve zk1: Name or service not known"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -28,6 +28,7 @@ MAX_REPLY_BYTES: Final = 64 << 20
 """Bytes: a service of 50,000 instances takes a fifth of it."""
 
 NO_SERVER: Final = "what answers there is no zkdns server, or one of another version"
+IS_IT: Final = "is it the --http address of a zkdns server?"
 EXAMPLE: Final = "write http://HOST:PORT, as in http://127.0.0.1:8053"
 
 T = TypeVar("T")
@@ -160,7 +161,7 @@ def _told(response: HTTPResponse, path: str) -> str:
     if reply is not None and isinstance(reply.get("error"), str) and response.status != 404:
         return show.clean(reply["error"])
     if response.status == 404:
-        return f"404, there is no {path}: is it the --http address of a zkdns server?"
+        return f"404, there is no {path}: {IS_IT}"
     return show.clean(f"{response.status} {response.reason}")
 
 
@@ -171,6 +172,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         refused = isinstance(error, ConnectionRefusedError)
         return error.strerror + ": is `zkdns serve` running there, with this --http?" * refused
+    if isinstance(error, HTTPException | ConnectionError):
+        return f"what answers there speaks no HTTP: {IS_IT}"
     return show.clean(f"{type(error).__name__}: {error}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from zkdns.cli import emptied, lint, options, registries, show
+from zkdns.cli.nothing import tell_missing
 from zkdns.cli.say import say_json
 from zkdns.model import ConfigError, Problem
 from zkdns.registry.url import RegistryURL
@@ -41,10 +42,11 @@ def command(
         beyond = registries.beyond()
         lost, unused = emptied.tell(services.values(), settings, lambda s: beyond(s.name).route)
         problems = sorted({*registries.problems, *broken, *lost}, key=lambda p: (p.path, p.what))
-        notes = unused + lint.lint(
+        linted = lint.lint(
             services, registries.overrides, settings.zone, builder,
             lambda every: registries.waiting.each(every, "checking"),
         )  # fmt: skip
+        notes = [*map(tell_missing, registries.missing), *unused, *linted]
         read = {name: lint.formats(service) for name, service in sorted(services.items())}
         if as_json:
             document: dict[str, Any] = shapes.problems(problems)

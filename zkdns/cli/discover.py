@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -23,7 +23,7 @@ from zkdns.cli.waiting import Waiting
 from zkdns.registry.labels import to_label
 from zkdns.registry.survey import Finding, Survey
 from zkdns.registry.url import parse_registry
-from zkdns.registry.zk.nodes import open_nodes
+from zkdns.registry.zk.nodes import Refused, open_nodes
 
 MAX_NAMES: Final = 6
 MAX_SERVICES: Final = 8
@@ -62,12 +62,16 @@ def command(url: str | None, load: options.Load, as_json: bool) -> None:
             nodes = stack.enter_context(open_nodes(hosts, settings.zookeeper))
         with waiting.phase("looking around"):
             nodes.look_around(survey)
+            is_missing = False
+            with suppress(Refused):
+                is_missing = nodes.get(start) is None
     systems = list(name_systems(survey.findings(), hosts, settings.zone[0]))
     if as_json:
         say_json({"systems": [_shape(one) for one in systems], "cut": survey.cut})
         return
     if not systems:
-        say(f"nothing that is known was found at {hosts} below {clean(start)}")
+        where = f"{clean(start)}{', which is not there' * is_missing}"
+        say(f"nothing that is known was found at {hosts} below {where}")
     for system in systems:
         _tell(system)
     if survey.cut:

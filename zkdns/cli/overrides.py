@@ -19,6 +19,7 @@ import click
 
 from zkdns.answers.routed import view_key
 from zkdns.cli import Failure, complete, failover, options
+from zkdns.cli.nothing import nothing_in
 from zkdns.cli.options import Halves
 from zkdns.cli.say import say, say_json
 from zkdns.cli.times import Span
@@ -92,7 +93,8 @@ class Operator:
         if self._away and not any(i.id == id for _, i in pairs):
             raise next(iter(self._away.values()))
         if not those:
-            raise Failure(f"no service {service!r}; {list_near(service, names)}")
+            there_are = list_near(service, names) if names else self._tell_nothing()
+            raise Failure(f"no service {service!r}; {there_are}")
         meant = [pair for pair in pairs if pair[1].id == id][:1]
         meant = meant or [pair for pair in pairs if pair[1].label == id.lower()]
         if len(meant) == 1:
@@ -115,6 +117,15 @@ class Operator:
                 if name is not None:
                     held[url.name] = self._read(url, name)
         return held, names
+
+    def _tell_nothing(self) -> str:
+        """Where no service is registered."""
+        urls = self._settings.registry
+        missing: list[RegistryURL] = []
+        with suppress(Refused, Unreachable):
+            usual = [url for url in urls if url.scheme == "zk" and is_usual(url)]
+            missing += [url for url in usual if self._nodes_of(url.hosts).get(url.root) is None]
+        return nothing_in(urls, missing)
 
     def _seen_from(self, registry: str, held: Mapping[str, Service], id: str) -> Service:
         """The service of an instance of this registry: the service itself, or the view where that has another

@@ -21,6 +21,7 @@ from zkdns.answers.table import EVERY
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
 from zkdns.cli import Failure, failover
+from zkdns.cli.nothing import nothing_in
 from zkdns.cli.waiting import Headway, Phase, Waiting
 from zkdns.config import Settings
 from zkdns.explain.follow import Follower
@@ -35,6 +36,7 @@ from zkdns.pipeline.inputs import Ready
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.registry.override_nodes import flat
 from zkdns.registry.source import ZooKeeperSource
+from zkdns.registry.url import RegistryURL
 from zkdns.roots import SERVERS
 
 T = TypeVar("T")
@@ -150,8 +152,18 @@ class Registries:
         named = services.get(name) or next((s for s in services.values() if s.label == name.lower()), None)
         if named is None:
             self.demand_read()
-            raise Failure(f"no service {name!r}; {list_near(name, services)}")
+            raise Failure(f"no service {name!r}; {list_near(name, services) if services else self.nothing}")
         return named
+
+    @property
+    def nothing(self) -> str:
+        """What is said where no service is registered."""
+        return nothing_in([registry.url for registry in self.pipeline.registries.values()], self.missing)
+
+    @property
+    def missing(self) -> list[RegistryURL]:
+        """Those whose nodes are not there."""
+        return [registry.url for registry in self.pipeline.registries.values() if registry.is_missing]
 
     def demand_read(self) -> None:
         """Failure where there is nothing only because nothing may be read."""
@@ -168,7 +180,8 @@ class Registries:
         headways = {name: Headway(source.url.root) for name, source in zookeepers.items()}
         self.driver.heard = lambda name, root, events: headways[name].take(root, events)
         self.driver.start()
-        with self.waiting.phase("connecting" if zookeepers else "reading") as phase:
+        hosts = ", ".join(dict.fromkeys(source.url.hosts for source in zookeepers.values()))
+        with self.waiting.phase(f"connecting to {hosts}" if zookeepers else "reading") as phase:
             await self._wait(phase, list(zookeepers.values()), list(headways.values()), ask_servers)
             self.driver.heard = None
             if ask_servers and self._mean_others():

@@ -54,7 +54,7 @@ def command(
             say_json(document)
             return
         if not catalog.services:
-            say(f"no service is registered in {', '.join(url.text for url in settings.registry)}")
+            say(f"no service: {registries.nothing}")
             return
         beyond = registries.beyond()
         routes = {name: beyond(name).route for name in catalog.services}

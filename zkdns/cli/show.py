@@ -6,7 +6,7 @@ act on is written out (`printable`): in each cell here, and once more where a co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -19,6 +19,9 @@ from zkdns.printable import printable
 
 WIDEST: Final = 100_000
 GAP: Final = 2
+
+NARROW: Final = 8
+"""To which a column is cut before the others are, where there is no room for all."""
 
 WIDE: Final = 100
 """Characters of a cell that a column makes room for: one that is longer stands out on its own line, and does
@@ -92,6 +95,7 @@ def build_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], wid
 def _build(columns: Sequence[Column], cells: Sequence[Sequence[Text]], width: int) -> Table:
     widths = _measure(columns, [[cell.plain for cell in row] for row in cells])
     shown = fit(columns, widths, width)
+    least = cut_widest({at: min(widths[at], columns[at].folds or widths[at]) for at in shown}, width)
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for at in shown:
         column = columns[at]
@@ -100,7 +104,8 @@ def _build(columns: Sequence[Column], cells: Sequence[Sequence[Text]], width: in
             justify="right" if column.right else "left",
             no_wrap=not column.folds,
             overflow="fold" if column.folds else "ellipsis",
-            min_width=min(column.folds, widths[at]) or None,
+            min_width=least[at],
+            max_width=None if column.folds else least[at],
         )
     for row in cells:
         table.add_row(*(row[at] for at in shown))
@@ -125,6 +130,18 @@ def fit(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int
             break
         shown.remove(spare)
     return shown
+
+
+def cut_widest(widths: Mapping[int, int], room: int) -> dict[int, int]:
+    """As much of each column as there is room for: one long name costs the words of the others nothing."""
+    cut = dict(widths)
+    over = sum(cut.values()) + GAP * (len(cut) - 1) - room
+    for _ in range(max(0, over)):
+        widest = max(cut, key=cut.__getitem__)
+        if cut[widest] <= NARROW:
+            break
+        cut[widest] -= 1
+    return cut
 
 
 def _print_plainly(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

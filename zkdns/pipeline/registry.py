@@ -149,6 +149,11 @@ class Registry:
         return (self._is_read and not self._is_refused) or self._is_file
 
     @property
+    def is_missing(self) -> bool:
+        """Whether it was read, and none of its roots is there."""
+        return self._is_read and self.tree is not None and not (self.tree.zxid or self.refusals)
+
+    @property
     def refusals(self) -> Sequence[Problem]:
         """Why nothing can be read, where that is so."""
         return self.tree.show(0).problems if self.tree is not None and self._is_refused else ()

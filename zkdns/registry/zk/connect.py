@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
 import ssl
 import threading
 import time
@@ -35,6 +36,8 @@ MAX_PEM_BYTES = 16 * MIB
 
 TURNED_AWAY = 6
 """Connections in a row that were closed instead of answered, after which it is hardly chance."""
+
+ERRNO = re.compile(r"\[Errno -?[0-9]+\] ")
 
 DEMANDS = "this ZooKeeper demands a login that zookeeper.auth doesn't give"
 
@@ -91,6 +94,7 @@ class Reasons(logging.Filter):
             self.refused = True
         elif text.startswith(REFUSED_SOCKET) or (text.startswith(DROPPED) and self._turned_away):
             text = add_cure(text)
+        text = ERRNO.sub("", text)
         # kazoo passes the exception itself, whose traceback keeps a socket open for as long as a record.
         record.msg, record.args = text, None
         # What follows upon a login that is missing says less than that.

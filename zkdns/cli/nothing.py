@@ -1,0 +1,27 @@
+"""What is said where no service is registered: where was looked, and whether there is such a node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from zkdns.model import Problem
+from zkdns.registry.url import RegistryURL
+
+
+def nothing_in(urls: Iterable[RegistryURL], missing: Sequence[RegistryURL]) -> str:
+    """That no service is registered in these. `missing`: those where there is no such node."""
+    where = f"none is registered in {', '.join(url.text for url in urls)}"
+    if not missing:
+        return where
+    nodes = " nor ".join(dict.fromkeys(url.root for url in missing))
+    return f"{where}: there is no node {nodes}; {_look(missing[0])}"
+
+
+def tell_missing(url: RegistryURL) -> Problem:
+    """That nothing stands where a registry is said to be: for those who read what is wrong."""
+    what = f"there is no node {url.root}: nothing is registered there"
+    return Problem(url.text, what, f"name where services register; {_look(url)}")
+
+
+def _look(url: RegistryURL) -> str:
+    return f"`zkdns discover zk://{url.hosts}` tells what is there"
