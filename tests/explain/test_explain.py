@@ -355,6 +355,17 @@ def test_no_catalog_is_servfail_with_its_reason() -> None:
     assert said["rcode"] == "SERVFAIL"
     assert inside(said) == set()
     assert noted(said, "EDE 14")
+    assert noted(said, "until all is read")
+
+
+def test_what_is_too_old_is_servfail_and_says_no_more_than_that() -> None:
+    world = World(a_service(an_instance("a")))
+    world.answers.fail(ede.option(ede.NO_REACHABLE_AUTHORITY, "the registry is out of reach for long"))
+    said = world.explain("web.svc.local")
+    assert inside(said) == set()
+    assert [i["reason"] for i in said["instances"]] == ["nothing is given: it is SERVFAIL"]
+    assert noted(said, "EDE 22")
+    assert not noted(said, "until all is read")
 
 
 def test_stale_is_told() -> None:

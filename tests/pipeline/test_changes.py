@@ -141,6 +141,8 @@ def test_the_transaction_is_that_of_the_node_where_it_says_so() -> None:
     failing = replace(instance("a"), state=State.FAILING, answered=False, reason="refused")
     (change,) = told(service(instance("a")), service(failing))
     assert (change.zxid, change.why) == (99, "check: refused"), "no node says when a check failed"
+    (change,) = told(service(instance("a", tags=("replica",))), service(instance("a")))
+    assert (change.what, change.zxid) == ("registered", 99), "another node of its preset said so"
 
 
 def test_an_operator_is_named_and_so_is_the_end_of_what_was_ordered() -> None:

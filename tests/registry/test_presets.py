@@ -210,6 +210,19 @@ def test_patronis_leader_is_who_has_the_node_and_not_who_says_so() -> None:
     assert arranged[1] == "pg-b 10.0.6.2:5432 api=8008"
 
 
+def test_whoever_patroni_keeps_out_of_balancing_is_no_replica() -> None:
+    """Whatever stands there that is not false: `patroni/tags.py` takes it as Python does."""
+    for says, tags in ((True, ()), ("true", ()), (1, ()), (False, ("replica",)), (None, ("replica",))):
+        member = {
+            "conn_url": "postgres://10.0.6.1:5432/x",
+            "role": "replica",
+            "tags": {"noloadbalance": says},
+        }
+        znodes = {"/service/pg1/members/a": json.dumps(member).encode()}
+        (found,) = arrange_all(presets.named("patroni"), znodes)["pg1"].instances
+        assert found.registration.tags == tags
+
+
 def test_while_patroni_has_no_leader_nobody_is_primary() -> None:
     znodes = read_fixture("patroni")
     del znodes["/service/pg1/leader"]

@@ -173,6 +173,10 @@ def _tell_reply(case: _Case, table: Table, wire: bytes) -> tuple[dict[str, Any],
         placing, nearby = place_near(placing, entry, snapshot, case.asker, case.beyond(subject.service.name))
     elif subject.kind == "near":
         placing, nearby = _place_zone(subject, rtype, table)
+    if reply.rcode() == dns.rcode.SERVFAIL:
+        placing = replace(
+            placing, outside={i.path: "nothing is given: it is SERVFAIL" for i in subject.group}
+        )
     fields: dict[str, Any] = {
         "stale": stale,
         "rcode": dns.rcode.to_text(reply.rcode()),

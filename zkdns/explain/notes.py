@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
@@ -17,7 +18,7 @@ import dns.rdatatype
 
 from zkdns.answers.records import DEALT
 from zkdns.answers.routed import Routed
-from zkdns.dns import names
+from zkdns.dns import ede, names
 from zkdns.dns.types import AAAA, SRV, A
 from zkdns.explain.routing import TargetShare
 from zkdns.explain.shares import Shares
@@ -45,7 +46,8 @@ def notes_on(
     elif rcode == dns.rcode.NXDOMAIN:
         yield from _on_missing(subject, services)
     elif rcode == dns.rcode.SERVFAIL:
-        yield "there is no catalog to answer from now, so it is SERVFAIL and never NXDOMAIN"
+        if any(isinstance(o, dns.edns.EDEOption) and o.code == ede.NOT_READY for o in reply.options):
+            yield "until all is read nobody can say that a name is not there: so it is SERVFAIL, never NXDOMAIN"
     elif rcode == dns.rcode.NOERROR and not reply.answer:
         if reply.flags & dns.flags.AA:
             yield from _on_nothing(subject, placing)

@@ -170,9 +170,10 @@ class _Account(Struct, frozen=True):
                 yield self.change(id, "leader", came_from, went_to, why, instance=now)
 
     def _of_one(self, was: Instance, now: Instance, offices: Container[str]) -> Iterator[Change | None]:
-        # Who is elected is told apart, and its own node says nothing of it.
+        # Who is elected is told apart, and its own node says nothing of it. Other nodes may say what a
+        # preset's instance is, such as that of Patroni's leader.
         before, after = _without(offices, was.registration), _without(offices, now.registration)
-        zxid = now.zxid if before != after and now.zxid else None
+        zxid = now.zxid if before != after and now.zxid != was.zxid and now.zxid else None
         is_out = (was.state, was.answered) != (now.state, now.answered)
         if is_out or (was.reason != now.reason and was.weight == now.weight):
             why, by = self._why_state(was, now)

@@ -52,7 +52,7 @@ def _tags(role: str, tags: object) -> tuple[str, ...]:
     word = {"master": "primary", "primary": "primary", "standby_leader": "standby-leader"}.get(role)
     if word is not None:
         return (word,)
-    silent = isinstance(tags, Mapping) and tags.get("noloadbalance") is True
+    silent = isinstance(tags, Mapping) and bool(tags.get("noloadbalance"))  # as Patroni takes it
     return ("replica",) if role == "replica" and not silent else ()
 
 
