@@ -22,7 +22,7 @@ from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded, tell_a
 from zkdns.answers.owners import by_tag, having_ports, having_tags, late_of, owners
 from zkdns.answers.records import OwnerName
 from zkdns.answers.rotation import RotationCounter
-from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
+from zkdns.answers.routed import NOTHING, Beyond, as_routed, gives_own, tell_route
 from zkdns.answers.service import FEW, ServiceAnswers, group_by_address, readable
 from zkdns.answers.spelling import Spelling, spell
 from zkdns.answers.table import EVERY, Entries, Name, Zone
@@ -175,7 +175,9 @@ class _Compilation:
             route = self.beyond.route
             if rtype != SRV and route is not None and route.origin is not None:
                 origin = route.origin
-        note = ede.option(ede.OTHER, ede.about(about.about, by.note)) if by.note else b""
+        note = b""
+        if by.note and (by is not self.service or gives_own(self.service, about.serving)):
+            note = ede.option(ede.OTHER, ede.about(about.about, by.note))
         counter = self.counters.get(key) or RotationCounter()
         entry = rotated(tiers, by, note, counter, origin, rtype == SRV)
         places = None
@@ -248,23 +250,6 @@ def near_of(
     if giver is None:
         giver = service if route is None else as_routed(service, route)
     return choose_near(giver, topology, beyond.guests if route is None else (*own, *beyond.guests))
-
-
-def as_routed(service: Service, route: Routed) -> Service:
-    """How a route's records are dealt: in their shares; an alias as the service that it stands for, where it
-    says nothing itself. Its instances are those that stand behind it."""
-    settings, of = service.settings, route.alone
-    if of is not None:
-        inherited = {
-            name: getattr(of.settings, name)
-            for name in ("policy", "answers", "srv_scale", "near", "near_min")
-            if name not in settings.given
-        }
-        settings = replace(settings, **inherited)
-    else:
-        settings = replace(settings, policy="weighted")
-    notes = [note for note in (route.note, service.note) if note]
-    return replace(service, settings=settings, instances=route.name.group, note="; ".join(notes))
 
 
 def _in_order(instances: tuple[Instance, ...]) -> tuple[Instance, ...]:

@@ -6,8 +6,8 @@ records have.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -78,6 +78,30 @@ class Beyond:
 
 
 NOTHING = Beyond()
+
+
+def as_routed(service: Service, route: Routed) -> Service:
+    """How a route's records are dealt: in their shares; an alias as the service that it stands for, where it
+    says nothing itself. Its instances are those that stand behind it."""
+    settings, of = service.settings, route.alone
+    if of is not None:
+        inherited = {
+            name: getattr(of.settings, name)
+            for name in ("policy", "answers", "srv_scale", "near", "near_min")
+            if name not in settings.given
+        }
+        settings = replace(settings, **inherited)
+    else:
+        settings = replace(settings, policy="weighted")
+    own_note = service.note if service.note and gives_own(service, route.name.first) else ""
+    notes = [note for note in (route.note, own_note) if note]
+    return replace(service, settings=settings, instances=route.name.group, note="; ".join(notes))
+
+
+def gives_own(service: Service, serving: Sequence[Sequence[Instance]]) -> bool:
+    """Whether any of the service's own instances is given, so that its note is about the answer."""
+    own = {i.key for i in service.instances}
+    return any(i.key in own for tier in serving for i in tier)
 
 
 def targets_of(in_force: InForce) -> tuple[Target, ...]:

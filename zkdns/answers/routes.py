@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from zkdns.answers.parts import Mark
 from zkdns.answers.proportions import cycle_counts
-from zkdns.model import Instance
+from zkdns.model import SERVING, Instance
 from zkdns.routes import Target, Tier
 
 MAX_DEPTH = 8
@@ -35,13 +35,15 @@ class Pool(Struct, frozen=True):
 
     `first`: who stands first in which part of the answers; the parts sum to 1, or there is nobody.
     `levels`: the same for each priority that SRV shows, lowest first. `healthy` and `registered`: weights,
-    which `spill` is measured by. `standing`: those registered at the priority of `first`, healthy or not.
+    which `spill` is measured by; `serves`: whether anybody is healthy, and not given by `fail_open` alone.
+    `standing`: those registered at the priority of `first`, healthy or not.
     """
 
     first: tuple[tuple[Member, Fraction], ...] = ()
     levels: tuple[tuple[tuple[Member, Fraction], ...], ...] = ()
     healthy: int = 0
     registered: int = 0
+    serves: bool = False
     standing: tuple[Sequence[Instance], ...] = ()
 
 
@@ -69,15 +71,16 @@ def pool_of(service: str, group: Sequence[Instance]) -> Pool:
         if i.answered:
             by_priority.setdefault(i.registration.priority, []).append(i)
     levels = tuple(_by_weight(service, by_priority[p]) for p in sorted(by_priority))
-    healthy = sum(i.registration.weight for i in group if i.answered)
+    healthy = sum(i.registration.weight for i in group if i.state in SERVING)
     registered = sum(i.registration.weight for i in group)
+    serves = any(i.state in SERVING for i in group)
     if not registered:  # all 0 means equal shares
-        healthy, registered = sum(i.answered for i in group), len(group)
+        healthy, registered = sum(i.state in SERVING for i in group), len(group)
     if not levels:
         return Pool(healthy=healthy, registered=registered)
     lowest = min(by_priority)
     standing = [i for i in group if i.registration.priority == lowest]
-    return Pool(levels[0], levels, healthy, registered, (standing,))
+    return Pool(levels[0], levels, healthy, registered, serves, (standing,))
 
 
 def _by_weight(service: str, tier: Sequence[Instance]) -> tuple[tuple[Member, Fraction], ...]:
@@ -88,8 +91,13 @@ def _by_weight(service: str, tier: Sequence[Instance]) -> tuple[tuple[Member, Fr
 
 
 def compose(tiers: Sequence[Tier], spill: Fraction, pools: Mapping[Target, Pool]) -> Composed:
-    """The pool of a route. A target that `pools` doesn't hold counts as without instances."""
-    pooled = [[(target, share, pools.get(target, EMPTY)) for target, share in tier] for tier in tiers]
+    """The pool of a route. A target that `pools` doesn't hold counts as without instances. What `fail_open`
+    gives is given where no target has anybody who is healthy."""
+    serves = any(
+        share and target in pools and pools[target].serves for tier in tiers for target, share in tier
+    )
+    usable = {t: pool if pool.serves is serves else _but_given(pool) for t, pool in pools.items()}
+    pooled = [[(target, share, usable.get(target, EMPTY)) for target, share in tier] for tier in tiers]
     parts = _parts(pooled, spill)
     shares: list[tuple[Member, Fraction]] = []
     groups: list[Mark] = []
@@ -113,9 +121,15 @@ def compose(tiers: Sequence[Tier], spill: Fraction, pools: Mapping[Target, Pool]
     asked = [pool for tier in pooled for _, share, pool in tier if share]
     healthy, registered = sum(pool.healthy for pool in asked), sum(pool.registered for pool in asked)
     everyone = tuple(group for groups_of in standing.values() for group in groups_of)
-    pool = Pool(_added(shares), tuple([level for level, _ in levels]), healthy, registered, everyone)
+    first, own = _added(shares), tuple([level for level, _ in levels])
+    pool = Pool(first, own, healthy, registered, serves, everyone)
     by_level = tuple([marks for _, marks in levels])
     return Composed(pool, tuple(due), tuple(parts), _first_of(shares, groups), by_level, standing)
+
+
+def _but_given(pool: Pool) -> Pool:
+    """Of a pool of which nobody is given all the same."""
+    return Pool(healthy=pool.healthy, registered=pool.registered)
 
 
 def _first_of(shares: Iterable[tuple[Member, Fraction]], groups: Iterable[Mark]) -> tuple[Mark, ...]:

@@ -47,7 +47,7 @@ def notes_on(
         yield from _on_missing(subject, services)
     elif rcode == dns.rcode.SERVFAIL:
         if any(isinstance(o, dns.edns.EDEOption) and o.code == ede.NOT_READY for o in reply.options):
-            yield "until all is read nobody can say that a name is not there: so it is SERVFAIL, never NXDOMAIN"
+            yield "until all is read nobody can say that a name is not there: it is SERVFAIL, not NXDOMAIN"
     elif rcode == dns.rcode.NOERROR and not reply.answer:
         if reply.flags & dns.flags.AA:
             yield from _on_nothing(subject, placing)
