@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dns.flags
@@ -31,8 +32,9 @@ from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
 from zkdns.dns import ede, names
 from zkdns.files import MAX_UNSETTLED, Mark
-from zkdns.model import Instance, Registration, Service
+from zkdns.model import Instance, Registration, Service, ServiceSettings
 from zkdns.serve.respond import FORWARD, next_position
+from zkdns.topology import parse_topology
 
 EXAMPLE = Path(__file__).parents[2] / "zones"
 
@@ -61,9 +63,11 @@ def serving(folder: ZoneFolder | Loaded, *services: Service) -> tuple[Answers, O
     return answers, mount
 
 
-def ask(answers: Answers, name: str, rtype: str = "A", limit: int = 65535) -> dns.message.Message:
+def ask(
+    answers: Answers, name: str, rtype: str = "A", limit: int = 65535, client: str = "192.0.2.1"
+) -> dns.message.Message:
     query = dns.message.make_query(name, rtype, use_edns=0)
-    outcome = respond(query.to_wire(), answers, limit, next_position)
+    outcome = respond(query.to_wire(), answers, limit, next_position, client=client)
     assert isinstance(outcome, bytes), f"{name} is not ours"
     assert len(outcome) <= limit
     answered = dns.message.from_wire(outcome)
@@ -644,6 +648,28 @@ def test_an_alias_leads_on_to_services_instances_and_other_files(shared: ZoneFol
     assert ask(answers, "gone.svc.local").rcode() == dns.rcode.NXDOMAIN
     assert ask(answers, "www.svc.local", "AAAA").rcode() == dns.rcode.NOERROR
     assert str(ask(answers, "back.other.test", "AAAA").authority[0].name) == "svc.local."
+
+
+def test_an_alias_leads_each_client_to_the_instances_of_its_own_zone(shared: ZoneFolder) -> None:
+    answers, _ = serving(shared)
+    answers.set_topology(parse_topology("map", {"127.0.1.0/24": "eu/a", "127.0.2.0/24": "eu/b"})[0])
+    web = service("web", "10.0.0.1", "fd00::2")
+    placed = (
+        replace(i, registration=replace(i.registration, zone=zone))
+        for i, zone in zip(web.instances, "ab", strict=True)
+    )
+    web = replace(web, instances=tuple(placed), settings=ServiceSettings(near="prefer"))
+    answers.replace("web", answers.compile(web))
+    for name in ("www.svc.local", "back.other.test"):
+        alias = f"{name}. CNAME web.svc.local."
+        assert said(ask(answers, name, client="127.0.1.9")) == [alias, "web.svc.local. A 10.0.0.1"]
+        lonely = ask(answers, name, client="127.0.2.9")
+        assert said(lonely) == [alias]
+        assert str(lonely.authority[0].name) == "svc.local."
+        assert said(ask(answers, name, "AAAA", client="127.0.2.9"))[1:] == ["web.svc.local. AAAA fd00::2"]
+        first = said(ask(answers, name, "SRV", client="127.0.2.9"))[1]
+        assert first == "web.svc.local. SRV 0 1 80 i1.web.svc.local."
+        assert len(said(ask(answers, name))) == 2, "who is in no network is given all"
 
 
 def test_where_both_hold_a_name_the_service_wins_and_it_is_a_problem(shared: ZoneFolder) -> None:

@@ -125,7 +125,8 @@ class Sections:
     """An answer spelled on demand, whole wire records in each section. Owners are C00C or spelled
     out; nothing else is compressed. `additional_counts`: how many records each item there holds, one where
     not given. No answer and no authority: the zone's SOA is put there. `outside`: a
-    name of others that the last alias leads to; b"" where the answer is whole."""
+    name of others that the last alias leads to; b"" where the answer is whole. `by_client`: by client class,
+    the whole of what is given in place of this, where not all get the same."""
 
     answer: tuple[bytes, ...] = ()
     authority: tuple[bytes, ...] = ()
@@ -134,6 +135,7 @@ class Sections:
     aa: bool = True
     ede: bytes = b""
     outside: bytes = b""
+    by_client: Callable[[int], Sections] | None = None
     additional_counts: tuple[int, ...] = ()
 
 

@@ -256,6 +256,8 @@ def _by_responder(request: Request, name: Name, table: Table, position: Position
         return Wait(name, unready.with_traceback(None))  # else its frames live as long, with all they hold
     if isinstance(sections, Entry):
         return positive(request, sections, position(sections), stale, table)
+    if sections.by_client is not None:
+        sections = sections.by_client(request.client_class(table.clients))
     if sections.rcode == NXDOMAIN and name.origin != FILES:
         stale = table.stale[EVERY]
         if stale is None:

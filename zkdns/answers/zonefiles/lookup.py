@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
 from zkdns.answers.table import EVERY, NO_ZONE, Position, Sections, Table
@@ -234,6 +234,9 @@ class _Reply:
 
     def join(self, end: Sections) -> Sections:
         """The end of the chain comes from the services."""
+        if end.by_client is not None:
+            ends = end.by_client
+            return replace(self.sections(), by_client=lambda client_class: self.join(ends(client_class)))
         for section, more in (
             (self.answer, end.answer),
             (self.authority, end.authority),

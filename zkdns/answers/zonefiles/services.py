@@ -6,6 +6,7 @@ Rules: pure.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from zkdns.answers.table import FILES, Entry, Name, Position, Responder, Sections, Table
 from zkdns.dns import names
@@ -20,7 +21,9 @@ def find_service(qname: bytes, qtype: int, table: Table, position: Position) -> 
     if entry is not None:
         if table.stale[entry.origin] is None:
             return Sections(rcode=SERVFAIL)
-        return replace(sections := _give(entry, position), answer=_detach(qname, sections.answer))
+        if entry.variants is None:
+            return _give_behind(qname, entry, position)
+        return Sections(by_client=partial(_give_near, qname, entry, table, position))
     for suffix in (qname, *names.suffixes(qname)):
         known = table.names.get(suffix)
         if known is None:
@@ -35,6 +38,21 @@ def find_service(qname: bytes, qtype: int, table: Table, position: Position) -> 
         zone = table.zones[known.zone]
         return replace(sections, authority=(zone.apex + zone.soa,))
     return None
+
+
+def _give_behind(qname: bytes, entry: Entry, position: Position) -> Sections:
+    sections = _give(entry, position)
+    return replace(sections, answer=_detach(qname, sections.answer))
+
+
+def _give_near(qname: bytes, entry: Entry, table: Table, position: Position, client_class: int) -> Sections:
+    """What clients of one class are given."""
+    own = (entry.variants or {}).get(client_class, entry)
+    if own.tiers:
+        return _give_behind(qname, own, position)
+    known = table.names[qname]
+    zone = table.zones[known.zone]
+    return Sections(authority=(zone.apex + zone.soa,), ede=known.ede)
 
 
 def _below(
