@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from support import tables
 from support.values import a_service, an_instance
-from zkdns.model import Change, State
+from zkdns.model import Change, Override, State
 from zkdns.pipeline import changes
 from zkdns.pipeline.journal import World
 from zkdns.pipeline.journal_merge import merge
@@ -66,6 +66,25 @@ def test_from_what_the_journal_knew_and_not_from_what_the_start_began_with() -> 
     (change,) = resume({"web": a_service(failing)}, {"web": a_service(now)}, start, AT)
     assert (change.what, change.was, change.now) == ("state", "failing", "healthy")
     assert change.why == "its check is good again"
+
+
+def test_what_operators_ordered_meanwhile_is_told_as_their_order() -> None:
+    """A drain says so itself; another weight, and that an order is over, only the orders tell."""
+    orders = {"a": Override(weight=7, who="ann", at=900.0), "b": Override(drain=True, who="ann", until=950.0)}
+    plain, drained = an_instance("a"), an_instance("b")
+    before = a_service(plain, replace(drained, state=State.DRAINED, answered=False, reason="drained by ann"))
+    weighed = replace(plain, weight=7, reason="weight 7, set by ann")
+    known = changes.Causes(override=lambda service, id: orders.get(id)), 30
+    after = a_service(weighed, drained)
+    start = changes.between(None, after, changes.Moment(AT, 12))
+    said = resume({"web": before}, {"web": after}, start, AT, known=known)
+    assert [(c.id, c.what, c.why.split(" at ")[0], c.by, c.zxid) for c in said] == [
+        ("a", "weight", "weight 7, set by ann", "ann", 30),
+        ("b", "state", changes.ENDED, "", 30),
+    ]
+    seen = changes.between(before, after, changes.Moment(AT - 60, 29), known[0])
+    for accounts in ((seen, said), (said, seen)):
+        assert merge(accounts) == seen, "another replica saw it as it was"
 
 
 @given(st.data())

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 from operator import attrgetter
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -63,6 +63,10 @@ class Causes(Struct, frozen=True):
 
 
 UNKNOWN: Final = Causes()
+
+Known: TypeAlias = tuple[Causes, int]
+"""What is known of causes, and the newest transaction."""
+
 SET_SO: Final = "set so in its node", "set so in"
 
 

@@ -112,8 +112,8 @@ def _chained(changes: Iterable[Change]) -> list[Change]:
         elif change.what in ("state", "weight"):
             was = stands.get(own, change.was)
             stands[own] = change.now
-            if was == change.now != change.was and change.what == "state" and change.why != SO:
-                continue  # by the account of who saw it come, it was so from the beginning
+            if was == change.now != change.was and change.why != SO:
+                continue  # it was so before: by who saw it come, or who was not away when it became so
             if was not in (change.was, change.now):
                 change = replace(change, was=was)
         chains.append(change)

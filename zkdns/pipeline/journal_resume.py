@@ -23,19 +23,23 @@ def resume(
     at: float,
     away: Collection[str] = (),
     within: Collection[str] = (),
+    *,
+    known: changes.Known = (changes.UNKNOWN, 0),
 ) -> list[Change]:
     """`before`: as the journal knew them last. `after`: as they are answered at first. `start`: all that the
     start told, of which what is no service's stays. `at`: when it did. `away`: registries that were out of
-    reach, as the journal knew it last; `within`: those that are within now."""
+    reach, as the journal knew it last; `within`: those that are within now. `known`: what is known of causes,
+    and the newest transaction."""
     by_key = {(change.service, change.id, change.what): change for change in start}
-    moment = changes.Moment(at, max((change.zxid for change in start), default=0))
+    causes, newest = known
+    moment = changes.Moment(at, max([newest, *(change.zxid for change in start)]))
     came = _reach(away, within, start, moment)
     came += [change for change in start if not change.service and change.what != "registry"]
     for name in dict.fromkeys((*after, *before)):
-        for change in changes.between(before.get(name), after.get(name), moment):
-            known = by_key.get((change.service, change.id, change.what))
-            if known is not None and known.was == change.was and known.now == change.now:
-                change = known
+        for change in changes.between(before.get(name), after.get(name), moment, causes):
+            same = by_key.get((change.service, change.id, change.what))
+            if same is not None and same.was == change.was and same.now == change.now:
+                change = same
             elif change.what == "gone":
                 change = replace(change, why=MEANWHILE)
             came.append(change)

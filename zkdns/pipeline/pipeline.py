@@ -21,7 +21,7 @@ from zkdns.health.health import Health
 from zkdns.health.targets import CheckPolicy
 from zkdns.health.thresholds import LastProbe
 from zkdns.model import Catalog, Instance, Service
-from zkdns.pipeline.changes import Causes, Moment
+from zkdns.pipeline.changes import Causes, Known, Moment
 from zkdns.pipeline.compiler import Compiler
 from zkdns.pipeline.defaults import ServiceDefaults
 from zkdns.pipeline.gather import Gatherer
@@ -212,6 +212,12 @@ class Pipeline:
             if self.stage is not Stage.LOADING:
                 self._telling.add(change)
             self._publisher.respell()  # all of them: each is asked for by zone too
+
+    @property
+    def known(self) -> Known:
+        """What operators ordered, as far as it is a cause, and the newest transaction. For a thread, too."""
+        orders, registries = self._health.override_of, self.registries
+        return Causes(override=orders, lifted_by=registries.lifted_by), registries.zxid
 
     def check(self, settings: Settings) -> None:
         """ConfigError where these settings can't be taken."""

@@ -121,6 +121,7 @@ class Server:
             lambda: self.pipeline.builder.topology,
             lambda: self.pipeline.stage is Stage.READY,
             lambda: [r.name for r in self.pipeline.registries.values() if r.is_whole],
+            known=lambda: self.pipeline.known,
         )
         self.notifier = Notifier()
         self.driver = Driver(

@@ -22,6 +22,7 @@ from msgspec import Struct
 from zkdns.config import Settings
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline import journal, journal_reading
+from zkdns.pipeline.changes import UNKNOWN, Known
 from zkdns.pipeline.journal import History, Query, Record, World, moment_of, service_of
 from zkdns.pipeline.journal_files import JournalFiles
 from zkdns.pipeline.journal_memory import MemoryJournal
@@ -50,7 +51,8 @@ class _Start(Struct):
 
 class Recorder:
     """`services`: those that are answered now, by name. `topology`: where networks stand now. `is_ready`:
-    whether they are all that is registered. `within`: registries that are within reach."""
+    whether they are all that is registered. `within`: registries that are within reach. `known`: what is
+    known of causes now, and the newest transaction."""
 
     def __init__(
         self,
@@ -59,10 +61,13 @@ class Recorder:
         topology: Callable[[], Topology] = lambda: NO_TOPOLOGY,
         is_ready: Callable[[], bool] = lambda: True,
         within: Callable[[], Collection[str]] = tuple,
+        *,
+        known: Callable[[], Known] = lambda: (UNKNOWN, 0),
     ) -> None:
         self._services = services
         self._is_ready = is_ready
         self._within = within
+        self._known = known
         self._topology = topology
         self._told: Topology | None = None
         self.outages = Outages(services)
@@ -162,7 +167,7 @@ class Recorder:
         """What has changed since the last end is told, in place of all that is read at the start."""
         now = time.time()
         at = min(now, min(map(moment_of, start.changes), default=now))
-        after, within = start.services or {}, self._within()
+        after, within, known = start.services or {}, self._within(), self._known()
 
         def compare() -> tuple[dict[str, Service], set[str], Record]:
             try:
@@ -177,7 +182,7 @@ class Recorder:
                 if name not in before or shell != replace(before[name], instances=())
             }
             shells |= dict.fromkeys(before.keys() - after.keys())
-            came = resume(before, after, start.changes, at, world.away, within)
+            came = resume(before, after, start.changes, at, world.away, within, known=known)
             return before, world.away, journal.gather(came, shells)
 
         before, away, record = await asyncio.to_thread(compare)
