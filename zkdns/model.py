@@ -254,6 +254,11 @@ class Instance:
         return f"{self.home}/{id}" if self.home else id
 
     @property
+    def is_healthy(self) -> bool:
+        """Whether it is given out, and not by `fail_open` alone."""
+        return self.answered and self.state in SERVING
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         return self.registration.addresses or self.resolved
 

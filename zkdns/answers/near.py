@@ -16,7 +16,7 @@ from msgspec import Struct
 from zkdns.answers.policies.weighted import GOLDEN, VARIETY, Orders, spread
 from zkdns.answers.proportions import cycle_counts
 from zkdns.answers.spliced import MAX_RECORDS, Spliced, is_wide, ring
-from zkdns.model import SERVING, Instance
+from zkdns.model import Instance
 from zkdns.topology import Place
 
 ZONE, REGION, ELSEWHERE = 0, 1, 2
@@ -38,7 +38,7 @@ class Present(Struct, frozen=True):
         for i in some:
             registered += 1
             weight += i.registration.weight
-            if i.state in SERVING:
+            if i.is_healthy:
                 healthy += 1
                 healthy_weight += i.registration.weight
         return cls(registered, healthy, weight, healthy_weight)

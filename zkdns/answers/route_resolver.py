@@ -17,7 +17,7 @@ from zkdns.answers.parts import Parts
 from zkdns.answers.ports import port_labels, tag_labels
 from zkdns.answers.routed import Given, InForce, Routed, targets_of, view_key
 from zkdns.answers.routes import EMPTY, MAX_DEPTH, Composed, Member, Pool, compose, places, pool_of
-from zkdns.model import SERVING, Instance, Service, State
+from zkdns.model import Instance, Service, State
 from zkdns.routes import Target
 
 MAX_WEIGHT = 65_535
@@ -238,7 +238,7 @@ class Resolver:
             key = self.key_of(target)
             service = self._services.get(key) if key is not None else None
             group = _members(service, target.tag) if service is not None else []
-        return sum(i.state in SERVING for i in group), len(group)
+        return sum(i.is_healthy for i in group), len(group)
 
     def _alone(self, name: str, in_force: InForce) -> Service | None:
         """The service that the route is an alias of."""

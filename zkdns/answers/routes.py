@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from zkdns.answers.parts import Mark
 from zkdns.answers.proportions import cycle_counts
-from zkdns.model import SERVING, Instance
+from zkdns.model import Instance
 from zkdns.routes import Target, Tier
 
 MAX_DEPTH = 8
@@ -71,11 +71,11 @@ def pool_of(service: str, group: Sequence[Instance]) -> Pool:
         if i.answered:
             by_priority.setdefault(i.registration.priority, []).append(i)
     levels = tuple(_by_weight(service, by_priority[p]) for p in sorted(by_priority))
-    healthy = sum(i.registration.weight for i in group if i.state in SERVING)
+    healthy = sum(i.registration.weight for i in group if i.is_healthy)
     registered = sum(i.registration.weight for i in group)
-    serves = any(i.state in SERVING for i in group)
+    serves = any(i.is_healthy for i in group)
     if not registered:  # all 0 means equal shares
-        healthy, registered = sum(i.state in SERVING for i in group), len(group)
+        healthy, registered = sum(i.is_healthy for i in group), len(group)
     if not levels:
         return Pool(healthy=healthy, registered=registered)
     lowest = min(by_priority)

@@ -23,7 +23,7 @@ from zkdns.answers.table import ANSWERED_ANY, NO_NAME, NODATA, Entry, Position, 
 from zkdns.answers.variants import Arranged, Near, RRset, tell_pinned
 from zkdns.dns import ede, names
 from zkdns.dns.types import ANY, SRV
-from zkdns.model import SERVING, Instance
+from zkdns.model import Instance
 from zkdns.topology import Place
 
 FOLDER = "_zone"
@@ -102,7 +102,7 @@ class ZoneNames:
         note = ede.option(ede.OTHER, ede.about(about.about, service.note)) if service.note else b""
         entry = rotated(tiers, service, note, RotationCounter(), self.origin, qtype == SRV)
         if mode == "pin":
-            healthy = sum(i.state in SERVING for i in about.group)
+            healthy = sum(i.is_healthy for i in about.group)
             return entry, Arranged(
                 entry.tiers, tuple(m.id for m in tiers[0]), entry.repeats, ZONE, healthy, len(about.group)
             )
@@ -136,6 +136,6 @@ class ZoneNames:
     def _nothing(self, group: tuple[Instance, ...], zone: str, mode: str) -> str:
         label = self.near.service.label
         if mode == "pin":
-            healthy = sum(i.state in SERVING for i in group)
+            healthy = sum(i.is_healthy for i in group)
             return ede.about(label, tell_pinned(zone, healthy, len(group)))
         return texts.counts(label, group)
