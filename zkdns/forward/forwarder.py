@@ -62,10 +62,9 @@ class ForwardStatus(Struct, frozen=True):
 class Forwarder:
     """Asks upstreams for what clients want to know, and remembers what they said.
 
-    The counters are plain numbers that only grow: `queries` by upstream and rcode (or what went
-    wrong), `cache_hits` (`stale_hits` of them), `failure_hits`, `joined`, `limited`, `refused`, `forgeries`,
-    `prefetches`, `blocked` (answers that named private addresses), `faults`
-    (replies that met an error of ours).
+    The counters only grow: `queries` by upstream and rcode (or what went wrong), `cache_hits` (`stale_hits`
+    of them), `failure_hits`, `joined`, `limited`, `refused`, `forgeries`, `prefetches`, `blocked` (answers
+    that named private addresses), `faults` (replies that met an error of ours).
     """
 
     def __init__(

@@ -17,8 +17,8 @@ WANTED_FILES = 8192
 
 
 def allow_many_sockets() -> int:
-    """A socket for each question under way may be more than the usual soft limit of 1,024 files. How many
-    there may be."""
+    """A socket for each question under way may be more than the usual soft limit of 1,024 files. Returns how
+    many there may be."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

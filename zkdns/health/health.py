@@ -338,7 +338,7 @@ class Health:
         return names
 
     def _recount(self, path: str) -> bool:
-        """Count the votes on one instance. Whether its check state changed."""
+        """Count the votes on one instance. Returns whether its check state changed."""
         votes = self._ballots.votes(path, self._own_ballot.vote(path))
         self._sharing.heed(path, bool(votes))
         check_state = majority(votes) or self._check_states.get(path)

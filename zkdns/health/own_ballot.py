@@ -34,7 +34,7 @@ class OwnBallot:
         self._changed_at: float | None = None
 
     def take(self, target: Target, verdict: Verdict, now: float) -> bool:
-        """One probe's verdict. Whether it makes our vote another."""
+        """One probe's verdict. Returns whether that changes our vote."""
         path = target.path
         before = self._histories.get(path)
         after = advance(before, verdict.good, verdict.why, target.check.rise, target.check.fall)
@@ -46,7 +46,7 @@ class OwnBallot:
         return True
 
     def discount(self, path: str, now: float) -> bool:
-        """What we saw there counts no more. Whether we had a vote."""
+        """What we saw there counts no more. Returns whether we had a vote."""
         self._last_probes.pop(path, None)
         if self._histories.pop(path, None) is None:
             return False

@@ -1,12 +1,12 @@
 """When each target is probed: spread over its interval, a bounded number at once.
 
-Rules: one asyncio loop; nothing here judges. A new target is probed at once, and from then on at a
-moment of its interval that hangs on `salt` and its path, so that neither the targets of one replica
-nor the replicas of one target fire together. Where there is more to do than places, services take turns
-(`lanes`, `shares`): probes come late and none is left out; nobody who answers waits for those who don't,
-however many services they are of. A probe that raises is a bad one, but for what is lacking here, time too:
-that says nothing of the target, and is told as ours. What is registered once is probed once: a service's
-instances and those of its views share their verdicts.
+Rules: one asyncio loop; nothing here judges. A new target is probed at once, and from then on at a moment of
+its interval that depends on `salt` and its path, so that neither the targets of one replica nor the replicas
+of one target fire together. Where there is more to do than places, services take turns (`lanes`, `shares`):
+probes come late and none is left out; nobody who answers waits for those who don't, however many services
+they are of. A probe that raises is a bad one, but for what is lacking here, time too: that says nothing of
+the target, and is told as ours. What is registered once is probed once: a service's instances and those of
+its views share their verdicts.
 """
 
 from __future__ import annotations

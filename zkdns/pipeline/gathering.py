@@ -1,4 +1,4 @@
-"""What the registries tell, handed on by and by to those who judge, follow and answer it.
+"""What the registries tell, handed on little by little to those who judge, follow and answer it.
 
 Rules: pure. A registry may tell of any number of services at once: some of them are handed on, then others
 have their turn. What one session held is shown together, as far as that is not too much: why
@@ -164,7 +164,7 @@ class Gathering:
                 self._is_to_order = True
 
     def _go_on(self, is_late: Callable[[], bool]) -> bool:
-        """With what is handed on in part, until it is late. Whether all of it is."""
+        """With what is handed on in part, until it is late. Returns whether all of it is."""
         steps, self._taking = self._taking, None
         for _ in steps or ():
             if is_late():

@@ -112,7 +112,7 @@ class Hearing:
                 return
 
     def _go_on(self, now: float, until: float) -> bool:
-        """With the first batch. Whether it is done."""
+        """With the first batch. Returns whether it is done."""
         batch = self._queue[0]
         batch.is_begun = True
         heard = batch.heard

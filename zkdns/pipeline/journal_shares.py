@@ -65,7 +65,7 @@ class Shares:
         self._summed_at += by
 
     def leave_out(self, change: Change) -> bool:
-        """It is not written. Whether its service stood as the journal knows until now."""
+        """It is not written. Returns whether its service stood as the journal knows until now."""
         self.left_out += 1
         one = self._sums.setdefault((change.service, change.what), _Sum(change))
         one.last, one.count = change, one.count + 1

@@ -79,7 +79,7 @@ class Judging:
 
     def shut_out(self, service: Service, registered: Service, error: Exception, now: float) -> bool:
         """Keep out those of the registered instances with which alone, in this service, the same is met.
-        Whether there are any."""
+        Returns whether there are any."""
         tried = [i for i in registered.instances if self._wall.lets(i.path, i)]
         blamed = [i for i in tried if self._fails_alone(service, i, now)]
         for i in blamed:

@@ -90,8 +90,8 @@ class Placement:
         return True
 
     def finish(self, done: Compiled | Followed, moment: Moment) -> bool:
-        """What came of a service that was compiled elsewhere, or whose route was followed there. Whether it
-        was waited for."""
+        """What came of a service that was compiled elsewhere, or whose route was followed there. Returns
+        whether it was waited for."""
         replacement = self.under_way.pop(done.name, None)
         if replacement is None:
             return False

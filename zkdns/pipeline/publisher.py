@@ -181,7 +181,7 @@ class Publisher:
     # --- out --------------------------------------------------------------------------------------
 
     def work(self, moment: Moment, budget: float) -> bool:
-        """Do what is queued, for so many seconds. Whether anything was put in place."""
+        """Do what is queued, for so many seconds. Returns whether anything was put in place."""
         self._agenda.ring(moment.at)
         until = self._tick() + budget
         done = self._has_finished = False
@@ -230,7 +230,7 @@ class Publisher:
         return self._composed.take_next(), self._compose_if_ripe
 
     def _compose_if_ripe(self, name: str, moment: Moment) -> bool:
-        """Unless it, or something that its names hang on directly, is still to be judged."""
+        """Unless it, or something that its names depend on directly, is still to be judged."""
         queue, begun = self._agenda.queue, self._begun
         if any(one in queue or one in begun for one in (name, *self._routes.needs(name))):
             self._composed[name] = None

@@ -163,7 +163,7 @@ class RouteBook:
                 left.extend((user, depth + 1) for name in users if (user := self._services.get(name)))
 
     def needs(self, name: str) -> Set[str]:
-        """The services and views that its names hang on directly, as it names them."""
+        """The services and views that its names depend on directly, as it names them."""
         return self._users.needs(name)
 
     def is_composed(self, name: str) -> bool:

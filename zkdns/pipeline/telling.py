@@ -69,7 +69,7 @@ class Telling:
                 break
 
     def _tell_first(self, tick: Callable[[], float], until: float) -> bool:
-        """Go on with the first of them. Whether all of it is told."""
+        """Go on with the first of them. Returns whether all of it is told."""
         untold = self._untold[0]
         with self._wall.around(untold.path, "told"):
             for at, change in enumerate(untold.walk, 1):

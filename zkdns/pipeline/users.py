@@ -31,7 +31,7 @@ class Users:
         return self._needs.get(name, NOBODY)
 
     def put(self, name: str, needs: frozenset[str]) -> bool:
-        """From now on it needs these. Whether that is a change."""
+        """From now on it needs these. Returns whether that is a change."""
         before = self.needs(name)
         if before == needs:
             return False

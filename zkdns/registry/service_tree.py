@@ -146,7 +146,7 @@ class ServiceTree:
                 break
 
     def _take_next(self) -> tuple[str, Begun]:
-        """What is made in part has each second turn."""
+        """What is made in part has every second turn."""
         self._is_turn_of_begun = bool(self._begun) and not (self._dirty and self._is_turn_of_begun)
         if not self._is_turn_of_begun:
             name, is_one_of_many = self._dirty.take_next()

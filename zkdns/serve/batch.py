@@ -159,7 +159,7 @@ class Batch:
 
     def put(self, replies: Iterable[object], first: int = 0) -> int:
         """Lay out those that are bytes, from the slot `first` on, each to the datagram of its place from
-        there on. How many those are."""
+        there on. Returns how many those are."""
         memory, sizes, control = self._replies, self._reply_sizes, self._control
         slot, at = first, first * _STRIDE
         for k, reply in enumerate(replies, first):

@@ -121,8 +121,8 @@ def respond(request: Request, table: Table, position: Position) -> Outcome | Wai
 
 
 def _hear_subnet(request: Request, data: bytes, table: Table) -> bool:
-    """Whom a resolver of ours speaks for (RFC 7871); from others that is an option like any. Whether it is
-    well formed."""
+    """Whom a resolver of ours speaks for (RFC 7871); from others that is an option like any. Returns whether
+    it is well formed."""
     if not request.fault and table.clients.trusts(request.client):
         request.subnet = subnet.read(data)
         return request.subnet is not None

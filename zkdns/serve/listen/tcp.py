@@ -295,7 +295,7 @@ class Connection(asyncio.BufferedProtocol):
         self._go_on(whole or answered < len(queries), answered > 0)
 
     def _answer(self, queries: list[bytes]) -> int:
-        """Answer the first of these, until the turn is over. How many those are."""
+        """Answer the first of these, until the turn is over. Returns how many those are."""
         replies: list[bytes] = []
         dispatcher, is_over = self._listener.dispatcher, self._listener.turns.is_over
         answered, size, asked = 0, 0, False

@@ -90,7 +90,7 @@ class Turns:
             self._next.ask()
 
     def _take(self, take: Callable[[], HasTurns], count: int, most: int) -> bool:
-        """Let so many have their turn, of so many messages each. Whether the time was over."""
+        """Let so many have their turn, of so many messages each. Returns whether the time was over."""
         for _ in range(count):
             take().take_turn(most)
             if self.is_over():

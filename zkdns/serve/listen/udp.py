@@ -175,7 +175,7 @@ class UdpListener:
             self._held.append(_Held(self._free.pop(), queries, clients))
 
     def _answer(self, held: _Held, is_over: Callable[[], bool] | None = None) -> int:
-        """Answer these, until that is so, but for what comes meanwhile. How many were answered."""
+        """Answer these, until that is so, but for what comes meanwhile. Returns how many were answered."""
         batch, first = held.batch, held.first
         queries, clients = held.queries[first:], held.clients[first:]
         outcomes = self.dispatcher.dispatch_all(queries, clients, is_over)
@@ -189,7 +189,7 @@ class UdpListener:
         return count
 
     def _take_turn(self) -> int:
-        """Answer some of what waits. How many were answered or dropped."""
+        """Answer some of what waits. Returns how many were answered or dropped."""
         taken = 0
         if self._whose and not self._line:
             taken = self._answer_alone()
@@ -198,8 +198,8 @@ class UdpListener:
         return taken
 
     def _answer_alone(self) -> int:
-        """Answer one client's until it had its time, or another is there, who is looked for meanwhile. How
-        many were answered."""
+        """Answer one client's until it had its time, or another is there, who is looked for meanwhile.
+        Returns how many were answered."""
         tick = self._tick
         now = tick()
         look_at, middle, end = now + TURN_SECONDS, now + ALONE_SECONDS / 2, now + ALONE_SECONDS
@@ -231,7 +231,7 @@ class UdpListener:
 
     def _take_turns(self) -> int:
         """Answer some of all that wait, one client's after another's. Between one few and the next it looks
-        who has come: newcomers are first, and wait for no turn to end. How many were answered."""
+        who has come: newcomers are first, and wait for no turn to end. Returns how many were answered."""
         until = self._tick() + TURN_SECONDS
         self._line_up()
         answered = self._answer_few()
@@ -251,7 +251,7 @@ class UdpListener:
         self._held.clear()
 
     def _answer_few(self) -> int:
-        """Answer the next few. How many those are."""
+        """Answer the next few. Returns how many those are."""
         line, batch, slots = self._line, self._out, 0
         few = line.take_few(IN_A_ROW)
         outcomes = self.dispatcher.dispatch_all([one.query for one in few], [one.client for one in few])
