@@ -147,3 +147,36 @@ def test_of_nodes_without_number_each_is_looked_at_once() -> None:
         return steps(lambda: ballots.take(nodes)) + steps(lambda: ballots.see(written))
 
     assert cost(2000) - cost(1000) < 1.2 * 1000
+
+
+def test_what_one_of_thousands_writes_has_not_all_of_them_looked_through() -> None:
+    """Which are read is another only where one came or went."""
+
+    def compared(count: int) -> int:
+        world = Read()
+        ids = [f"a{n:05}" for n in range(count)]
+        world.ballots.see(dict.fromkeys(ids, NOW))
+        world.ballots.take(dict.fromkeys(ids, good()))
+        world.all()
+        return steps(
+            lambda: (
+                world.ballots.see({**dict.fromkeys(ids, NOW), ids[7]: NOW + 1}),
+                world.ballots.take({**dict.fromkeys(ids, good()), ids[7]: good("/s/web/b")}),
+            ),
+            ours="",
+        )
+
+    assert compared(4000) == compared(400)
+
+
+def test_of_the_same_ballots_the_one_that_was_written_is_read_again() -> None:
+    world = Read()
+    world.ballots.see({"r1": NOW, "r2": NOW})
+    world.ballots.take({"r1": good(), "r2": good()})
+    world.all()
+    world.read.clear()
+    world.ballots.see({"r1": NOW, "r2": NOW + 1})
+    world.ballots.take({"r1": good(), "r2": good("/s/web/b"), "me": good()})
+    world.all()
+    assert world.read == ["r2"]
+    assert world.ballots.voters == {"me", "r1", "r2"}

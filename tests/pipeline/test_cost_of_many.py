@@ -16,7 +16,7 @@ from zkdns.model import Begin, Children, Session, Whole
 from zkdns.pipeline import gathering
 from zkdns.pipeline.gathering import AT_A_TIME
 from zkdns.pipeline.inputs import HostResolved
-from zkdns.registry.znodes import STEP
+from zkdns.registry.listing import STEP
 from zkdns.roots import OVERRIDES
 
 SLACK = 1.25

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.model import Children
-from zkdns.registry.znodes import SLICE, STEP, Listing
+from zkdns.registry.listing import SLICE, STEP, Listing
 
 ROOT = "/services"
 MANY = 20 * STEP

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.steps import longest
 from zkdns.model import Begin, Children, Data, Event, Override, Stat, Unreadable, Whole
 from zkdns.registry import override_nodes
 from zkdns.registry import overrides as codec
+from zkdns.registry.listing import STEP
 from zkdns.registry.override_nodes import Overrides
 from zkdns.registry.overrides import MAX_DEPTH, parse, path, spell
 from zkdns.registry.znodes import Nodes
@@ -236,6 +238,34 @@ def test_the_nodes_of_replicas_are_their_data_by_name() -> None:
     assert nodes.nodes() == {("r1",): b"x", ("r2",): b""}
     nodes.apply(Children("/zkdns/servers", ("r2",), 3))
     assert (nodes.nodes(), nodes.zxid) == ({("r2",): b""}, 3)
+
+
+def test_tens_of_thousands_of_nodes_are_taken_in_steps_and_those_before_them_let_go_in_steps() -> None:
+    root, ids = "/zkdns/servers", tuple(f"r{n:05}" for n in range(20 * STEP))
+    nodes = Nodes(root)
+
+    def read(told: bytes) -> int:
+        events = Children(root, ids, 1), *(data(f"{root}/{id}", told, 1) for id in ids), Whole()
+        nodes.apply(Begin())
+        return max(longest(nodes.steps(event)) for event in events)
+
+    for told in (b"x", b"y", b"y"):
+        assert read(told) < 20 * STEP
+        assert nodes.by_name() == dict.fromkeys(ids, told)
+    assert longest(nodes.steps(Children(root, ids[:9], 2))) < 20 * STEP
+    assert nodes.by_name().keys() == nodes.times().keys() == {*ids[:9]}
+
+
+def test_what_stands_by_name_is_what_stands_and_a_copy() -> None:
+    nodes = Nodes("/zkdns/servers")
+    nodes.apply(Children("/zkdns/servers", ("r1", "r2"), 2))
+    for id in ("r1", "r2"):
+        nodes.apply(data(f"/zkdns/servers/{id}", b"x", 1))
+    before, times = nodes.by_name(), nodes.times()
+    nodes.apply(Unreadable("/zkdns/servers/r1", "no right"))
+    assert (nodes.by_name(), [*nodes.times()]) == ({"r2": b"x"}, ["r2"])
+    assert len(before) == len(times) == 2
+    assert not nodes.has_moved, "who has all of them is told nothing twice"
 
 
 @given(st.lists(st.sampled_from(["take", *"abc"]), max_size=20))

@@ -22,6 +22,7 @@ from zkdns.registry import reading
 from zkdns.registry.zk import audit, ephemerals, reads, root_reads
 from zkdns.registry.zk.wire import CHILD, DELETED, Sync
 from zkdns.registry.znodes import Nodes
+from zkdns.steps import Steps
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -115,15 +116,15 @@ def ignore_a_restore(patch: pytest.MonkeyPatch) -> None:
 
 @plant("backups")
 def lose_an_override(patch: pytest.MonkeyPatch) -> None:
-    real = Nodes.apply
+    real = Nodes.steps
 
-    def apply(self: Any, event: Event) -> None:
-        if isinstance(event, Whole) and self._nodes:
+    def steps(self: Any, event: Event) -> Steps[None]:
+        if isinstance(event, Whole) and self._now.nodes:
             self._next = None
-        elif not isinstance(event, Begin) or not self._nodes:
-            real(self, event)
+        elif not isinstance(event, Begin) or not self._now.nodes:
+            yield from real(self, event)
 
-    patch.setattr(Nodes, "apply", apply)
+    patch.setattr(Nodes, "steps", steps)
 
 
 # --- ballots --------------------------------------------------------------------------------------

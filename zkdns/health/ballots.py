@@ -9,7 +9,7 @@ back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from heapq import nsmallest
 from itertools import filterfalse
 from typing import Final
@@ -40,7 +40,7 @@ class Ballots:
         checked: Mapping[str, object],
         moved: Callable[[Iterable[str]], None],
     ) -> None:
-        self.live: frozenset[str] = frozenset({me})
+        self.live: Set[str] = frozenset({me})
         self.voters: frozenset[str] = frozenset({me})
         self.left_out = 0
         """How many nodes are beyond those that are read."""
@@ -49,7 +49,9 @@ class Ballots:
         self._read = read
         self._checked = checked
         self._moved = moved
-        self._nodes: Mapping[str, bytes] = {}
+        self._nodes: dict[str, bytes] = {}
+        self._chosen: list[str] = []
+        """Those of them that are read."""
         self._known: dict[str, tuple[bytes, Votes]] = {}
         self._unread: dict[str, None] = {}
         self._written: Mapping[str, float] = {}
@@ -67,17 +69,25 @@ class Ballots:
     def see(self, written: Mapping[str, float]) -> None:
         """The live replicas, and when their nodes were written (by the ensemble's clock). We are one of them,
         whatever it says."""
+        is_same = written.keys() == self._written.keys()
         self._written = written
-        before, self.live = self.live, frozenset((self._me, *written))
+        before, self.live = self.live, {**written, self._me: 0.0}.keys()
         for replica, (_, votes) in self._known.items():
             if (replica in before) is not (replica in self.live):
                 self._moved(votes.keys() & self._checked.keys())
-        self._choose()
+        if is_same:
+            self._believe()
+        else:
+            self._choose()
 
     def take(self, nodes: Mapping[str, bytes]) -> None:
         """All the replicas' nodes."""
-        self._nodes = {r: data for r, data in nodes.items() if r != self._me}
-        self._choose()
+        old, self._nodes = self._nodes, {**nodes}
+        self._nodes.pop(self._me, None)
+        if self._nodes.keys() == old.keys():
+            self._find_unread()
+        else:
+            self._choose()
 
     def lose(self) -> None:
         """The ensemble is out of reach: from now on these nodes stand still."""
@@ -116,8 +126,13 @@ class Ballots:
         self.voters = frozenset((self._me, *filter(self.live.__contains__, chosen)))
         for replica in self._known.keys() - {*chosen}:
             self._moved(self._known.pop(replica)[1].keys() & self._checked.keys())
+        self._chosen = chosen
+        self._find_unread()
+
+    def _find_unread(self) -> None:
+        """Of those that are read, the ones that hold something else than was read of them."""
         self._unread = {
-            r: None for r in chosen if r not in self._known or self._known[r][0] != self._nodes[r]
+            r: None for r in self._chosen if r not in self._known or self._known[r][0] != self._nodes[r]
         }
         self._believe()
 

@@ -46,7 +46,7 @@ class OwnNodes:
 
     def _read(self, root: str, own: Registry, now: float) -> None:
         if root == HEALTH:
-            self._health.ballots({id: data for (id,), data in own.ballots.nodes().items()})
+            self._health.ballots(own.ballots.by_name())
         elif root == SERVERS:
             own.read_servers()  # whether somebody asks for them or not: what waits to be read is bounded so
             self._health.replicas(own.servers.times())

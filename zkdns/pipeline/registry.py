@@ -18,7 +18,7 @@ from zkdns.registry.format_reader import labelled
 from zkdns.registry.override_nodes import Overrides
 from zkdns.registry.readers import open_tree
 from zkdns.registry.scope import Scope
-from zkdns.registry.service_tree import Root, ServiceTree
+from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.stored import StoredServices
 from zkdns.registry.url import RegistryURL
 from zkdns.registry.znodes import Nodes
@@ -32,14 +32,15 @@ PATIENCE: Final = 5.0
 STATE_WAIT: Final = 0.5
 """The same where the state directory holds what it last said."""
 
-SERVERS_AT_ONCE: Final = 1024
-"""Nodes of replicas that are read in one turn: more than anybody has, and a millisecond."""
+SERVERS_AT_ONCE: Final = 256
+"""Nodes of replicas that are read in one turn: more than anybody has, and some milliseconds."""
 
 
 class Reducer(Protocol):
     """What takes the events of one root."""
 
     def apply(self, event: Event) -> None: ...
+    def steps(self, event: Event) -> Iterator[None]: ...
 
 
 class Registry:
@@ -121,10 +122,7 @@ class Registry:
             self._connected = event.connected
             (self.current.add if event.connected else self.current.discard)(root)
             self._lost = self._lost or (not event.connected and self.is_whole)
-        if isinstance(reducer, Root):
-            yield from reducer.steps(event)
-        else:
-            reducer.apply(event)
+        yield from reducer.steps(event)
         if isinstance(event, Session) and self.tree is not None:
             self.tree.tell_age(now)  # as it is taken: while it waited, somebody may have set the clock
         if isinstance(event, Whole):

@@ -18,6 +18,7 @@ from zkdns.registry.overrides import decode, encode, parse, parse_laid
 from zkdns.registry.scope import Scope
 from zkdns.registry.znodes import Names, Nodes, Written
 from zkdns.roots import OVERRIDES
+from zkdns.steps import Steps, finish
 
 MAX_OVERRIDES: Final = 10_000
 
@@ -90,7 +91,11 @@ class Overrides:
         return self._nodes.zxid
 
     def apply(self, event: Event) -> None:
-        self._nodes.apply(event)
+        finish(self.steps(event))
+
+    def steps(self, event: Event) -> Steps[None]:
+        """The same with pauses."""
+        yield from self._nodes.steps(event)
         if isinstance(event, Data) and len(self._heard) < MAX_OVERRIDES:
             names = tuple(event.path[len(self.root) + 1 :].split("/"))
             stands = event.data, Written(event.stat.mtime, event.stat.mzxid)

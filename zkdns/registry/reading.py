@@ -12,7 +12,8 @@ from typing import Any, Protocol, TypeAlias
 
 from zkdns.model import Children, Data, Problem, Service, Unreadable, fault
 from zkdns.registry.layout import Layout
-from zkdns.registry.znodes import STEP, Listing, Names, Znode, mark_of
+from zkdns.registry.listing import STEP, Listing
+from zkdns.registry.znodes import Names, Znode, mark_of
 from zkdns.steps import Steps
 from zkdns.wall import Wall
 

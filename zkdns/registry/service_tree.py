@@ -34,9 +34,10 @@ from zkdns.model import (
 from zkdns.order import in_order
 from zkdns.persistent import PersistentMap
 from zkdns.problems import Problems, ours_of
+from zkdns.registry.listing import STEP
 from zkdns.registry.reading import READABLE, Assembled, Reader, Reading
 from zkdns.registry.scope import Scope, scopes
-from zkdns.registry.znodes import STEP, Znode
+from zkdns.registry.znodes import Znode
 from zkdns.steps import SLICE, Steps, walk
 from zkdns.wall import Wall
 
