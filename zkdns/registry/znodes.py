@@ -209,14 +209,14 @@ class _Plain:
 
     def differing(self, other: _Plain) -> Steps[list[Names]]:
         """Those that stand otherwise in another reading, those that it has not last."""
-        found: list[Names] = []
+        others: list[Names] = []
 
         def look(some: Sequence[Names]) -> None:
-            found.extend([names for names in some if self._tell(names) != other._tell(names)])
+            others.extend([names for names in some if self._tell(names) != other._tell(names)])
 
         yield from walk([*other.nodes], look)
         yield from walk([*filterfalse(other.nodes.__contains__, self.nodes)], look)
-        return found
+        return others
 
     def _tell(self, names: Names) -> tuple[bytes | None, Written]:
         return self.nodes.get(names), self.written.get(names, NEVER_WRITTEN)
