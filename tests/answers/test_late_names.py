@@ -163,7 +163,7 @@ class Alone:
 @pytest.mark.parametrize(("each", "is_aside"), [(1, False), (64, True)])
 def test_what_few_instances_say_much_of_is_compiled_aside(each: int, is_aside: bool) -> None:
     tags = tuple(f"x{n}" for n in range(each))
-    service = tagged(LARGE // 5, *tags)
+    service = tagged(LARGE // 20, *tags)
     compiler = Compiler(Answers(ZONES), Alone(), lambda names: 0, threads=True)  # type: ignore[arg-type]
     assert isinstance(compiler.compile(service, 1), Compilation) is is_aside
     assert compiler.is_large(service) is is_aside

@@ -203,11 +203,14 @@ class Builder:
 
     # --- services ---------------------------------------------------------------------------------------
 
-    def compile(self, service: Service, origin: int = EVERY, beyond: Beyond = NOTHING) -> ServiceAnswers:
-        """The answers that would stand for this service now."""
+    def compile(
+        self, service: Service, origin: int = EVERY, beyond: Beyond = NOTHING, ready: int | None = None
+    ) -> ServiceAnswers:
+        """The answers that would stand for this service now. `ready`: how many names of its tags, and of its
+        ports, are compiled before they are asked for, where that is less than may be."""
         old = self.services.get(service.name)
         counters = old.counters() if old else {}
-        around = Surroundings(self.zones, self.ttl, self.topology)
+        around = Surroundings(self.zones, self.ttl, self.topology, ready)
         return compile_service(service, around, counters, origin, beyond)
 
     def defer(self, service: Service, origin: int = EVERY) -> ServiceAnswers | None:

@@ -37,12 +37,13 @@ from zkdns.topology import NO_TOPOLOGY, Topology
 
 
 class Surroundings(Struct, frozen=True):
-    """What all services are compiled for: our zones, the TTL where one sets none (seconds), and where clients
-    stand."""
+    """What all services are compiled for: our zones, the TTL where one sets none (seconds), where clients
+    stand, and how many names of one's tags, and of its ports, are to be ready (None: as many as may be)."""
 
     zones: Sequence[Zone]
     ttl: int
     topology: Topology = NO_TOPOLOGY
+    ready: int | None = None
 
 
 def compile_service(
@@ -118,7 +119,9 @@ class _Compilation:
         self.ports = having_ports(self.service) if route is None else {}
         self.late = NONE_LATE
         if not self.elsewhere:  # else names of another zone stand among its own
-            self.late = late_of(self.service, self.tagged, self.ports, beyond.guests, len(apexes))
+            self.late = late_of(
+                self.service, self.tagged, self.ports, beyond.guests, len(apexes), around.ready
+            )
         self.entries: Entries = {}
         self.names: dict[bytes, Name] = {}
         self.first_places: dict[bytes, FirstPlaces] = {}

@@ -47,9 +47,10 @@ class Late(Struct, frozen=True):
 NONE_LATE: Final = Late()
 
 
-def find_late(groups: Groups[K], zones: int) -> Groups[K]:
-    """Those of the groups whose names are too many to be ready in so many zones."""
-    left, room = MAX_NAMES // zones, MAX_PLACES // zones
+def find_late(groups: Groups[K], zones: int, ready: int | None = None) -> Groups[K]:
+    """Those of the groups whose names are too many to be ready in so many zones. `ready`: how many may be,
+    where that is less."""
+    left, room = (MAX_NAMES if ready is None else ready) // zones, MAX_PLACES // zones
     if len(groups) <= left and sum(map(len, groups.values())) <= room:
         return {}
     late = {}

@@ -79,12 +79,13 @@ def having_ports(service: Service) -> WithPorts:
 
 
 def late_of(
-    service: Service, having: Tagged, ports: WithPorts, guests: Sequence[Instance], zones: int
+    service: Service, having: Tagged, ports: WithPorts, guests: Sequence[Instance], zones: int,
+    ready: int | None = None,
 ) -> Late:  # fmt: skip
     """The names that are too many to be ready in so many zones. `having`: whom each tag's name gives."""
     taken = taken_from_tags(service, guests) if having else ()
     tags = {tag: those for tag, those in having.items() if tag and tag not in taken}
-    return Late(find_late(tags, zones), find_late(ports, zones))
+    return Late(find_late(tags, zones, ready), find_late(ports, zones, ready))
 
 
 def owners(

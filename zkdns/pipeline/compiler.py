@@ -33,6 +33,9 @@ for each of its names."""
 SAYS: Final = 5
 """So many tags, ports and addresses take the time of an instance."""
 
+NAMES: Final = 3
+"""The name of a tag or a port takes the time of so many: each has records of its own."""
+
 TURNS: Final = 64
 """So many turns of a cycle take it, too, each as often as the number of instances has bits."""
 
@@ -85,7 +88,8 @@ class Compiler:
         beyond = self._beyond(name, routed)
         origin = self._origin_of(self._routes.registries(service))
         if beyond is NOTHING and among >= self._defers and name not in self._asked:
-            deferred = self._builder.defer(service, origin)
+            # Whoever asks for it first waits in the loop for all that it says to be read.
+            deferred = self._builder.defer(service, origin) if self._says(service) <= LARGE else None
             if deferred is not None:
                 return deferred
         if self._threads and (size := self._size(service, beyond)) > LARGE:
@@ -152,9 +156,12 @@ class Compiler:
         self._asked.add(name)
         return answers.service
 
-    def put_deferred(self, service: Service) -> None:
-        """All its answers stand from now on."""
-        self._builder.replace(service.name, self._compile_alone(service))
+    def put_deferred(self, service: Service) -> bool:
+        """All its answers stand from now on. Whether it is to be compiled again, in a thread: where it says
+        much, the names of its tags and ports are not ready yet, for who asks for one waits in the loop."""
+        is_hurried = self._threads and self._own_size(service) > LARGE
+        self._builder.replace(service.name, self._compile_alone(service, 0 if is_hurried else None))
+        return is_hurried
 
     def forget(self, name: str) -> None:
         """The service is gone, and with it that somebody asked."""
@@ -162,8 +169,9 @@ class Compiler:
 
     # --- one service ------------------------------------------------------------------------------
 
-    def _compile_alone(self, service: Service) -> ServiceAnswers:
-        return self._builder.compile(service, self._origin_of(self._routes.registries(service)))
+    def _compile_alone(self, service: Service, ready: int | None = None) -> ServiceAnswers:
+        origin = self._origin_of(self._routes.registries(service))
+        return self._builder.compile(service, origin, NOTHING, ready)
 
     def _beyond(self, name: str, routed: Routed | None = None) -> Beyond:
         beyond = self._routes.beyond(name, routed)
@@ -183,23 +191,31 @@ class Compiler:
         """Its instances, and more where they have many tags, ports and addresses."""
         known, size = self._sized
         if known is not service:
-            size = len(service.instances)
+            size = self._says(service)
             if size <= LARGE:
                 read = [i.registration for i in service.instances]
-                size += sum([len(r.tags) + len(r.ports) + len(r.addresses) for r in read]) // SAYS
-                size += self._turns(service) // TURNS
+                names = len(set().union(*[r.tags for r in read], *[r.ports for r in read]))
+                size += NAMES * names + self._turns(service, names) // TURNS
             self._sized = service, size
         return size
 
     @staticmethod
-    def _turns(service: Service) -> int:
+    def _says(service: Service) -> int:
+        """Its instances, with what each says."""
+        size = len(service.instances)
+        if size <= LARGE:
+            read = [i.registration for i in service.instances]
+            size += sum([len(r.tags) + len(r.ports) + len(r.addresses) for r in read]) // SAYS
+        return size
+
+    @staticmethod
+    def _turns(service: Service, names: int) -> int:
         """How many turns the cycles of its names have together, where weights differ: each name has one."""
         weights = [i.weight for i in service.instances]
         if len({*weights}) < 2:
             return 0
         cycle = min(sum(weights) // max(1, gcd(*weights)), MAX_CYCLE)
-        names = {name for i in service.instances for name in (*i.registration.tags, *i.registration.ports)}
-        return cycle * (1 + len(names)) * len(service.instances).bit_length()
+        return cycle * (1 + names) * len(service.instances).bit_length()
 
 
 def _count_aside(given: FirstAnswers) -> Compilation:

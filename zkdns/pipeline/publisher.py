@@ -154,7 +154,8 @@ class Publisher:
         if service is None:
             return
         try:
-            self._compiler.put_deferred(service)
+            if self._compiler.put_deferred(service):
+                self.respell([name])
         except Exception as error:
             self._placement.recover(service, error, now)
 
