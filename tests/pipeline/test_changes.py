@@ -263,6 +263,12 @@ def test_settings_are_told_as_they_are_written_and_whatever_is_said_now_or_no_mo
     ):
         (change,) = told(service(settings=was), service(settings=now))
         assert (change.was, change.now) == told_so
+        assert change.why == ("set so in its node" if now.given else "set so in the settings")
+    set_near = replace(opened, near="prefer")
+    (change,) = told(service(settings=opened), service(settings=set_near))
+    assert (change.was, change.now, change.why) == ("near off", "near prefer", "set so in the settings")
+    (change,) = told(service(settings=opened), service(settings=replace(shut, near="prefer")))
+    assert change.why == "set so in its node", "of both it is the node that is told"
 
 
 def test_why_a_route_counts_is_told_by_who_wrote_the_one_that_does() -> None:

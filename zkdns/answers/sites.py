@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from math import lcm
 
 from msgspec import Struct
 
@@ -21,13 +22,15 @@ from zkdns.topology import NOWHERE, Place
 
 class Sites(Struct, frozen=True, dict=True):
     """Where the members of a tier stand: `at`, for each of them, which of the `places`. `marks`: whose part
-    of a route each has; empty where there is none."""
+    of a route each has; empty where there is none. `shared`: of a record that several instances hold, in
+    several places, where each stands and what it weighs; it is as near as the nearest of them."""
 
     members: Columns
     places: tuple[Place, ...]
     at: tuple[int, ...]
     capacity: Capacity
     marks: tuple[Mark, ...] = ()
+    shared: Mapping[int, Sequence[tuple[Place, int]]] = {}
 
     @classmethod
     def of(cls, members: Columns, places: Mapping[str, Place], by_weight: bool, marks: Marks) -> Sites:
@@ -37,7 +40,13 @@ class Sites(Struct, frozen=True, dict=True):
         weights = members.weights if by_weight else (1,) * len(members)
         capacity = Capacity.of([place.zone for place in own], weights)
         parts = tuple([marks.get(id, Mark()) for id in members.ids]) if marks else ()
-        return cls(members, tuple(number), tuple([number[place] for place in own]), capacity, parts)
+        held = (
+            (n, [(places.get(i.key, NOWHERE), i.weight) for i in holders])
+            for n, holders in enumerate(members.holders)
+            if len(holders) > 1
+        )
+        shared = {n: each for n, each in held if len({place for place, _ in each}) > 1}
+        return cls(members, tuple(number), tuple([number[place] for place in own]), capacity, parts, shared)
 
     @cached_property
     def is_split(self) -> bool:
@@ -46,19 +55,33 @@ class Sites(Struct, frozen=True, dict=True):
 
     def distances(self, client: Place) -> tuple[int, ...]:
         """How far each member is from a client."""
-        far = [distance(client, place) for place in self.places]
-        return tuple([far[n] for n in self.at])
+        by_place = [distance(client, place) for place in self.places]
+        far = [by_place[n] for n in self.at]
+        for n, each in self.shared.items():
+            far[n] = min(distance(client, place) for place, _ in each)
+        return tuple(far)
 
-    def within(self, client: Place, choices: Mapping[int, Choice]) -> list[int]:
-        """Those that are as near to a client as their tier of the route reaches."""
-        far = self.distances(client)
-        if not self.marks:
-            return [n for n, d in enumerate(far) if d <= choices[0].level]
-        return [n for n, d in enumerate(far) if d <= choices[self.marks[n].tier].level]
+    def narrow(self, client: Place, choices: Mapping[int, Choice]) -> tuple[list[int], tuple[int, ...]]:
+        """Those that are as near to a client as their tier of the route reaches, and what they weigh."""
+        tiers = [mark.tier for mark in self.marks] or [0] * len(self.members)
+        levels = [choices[tier].level for tier in tiers]
+        near_enough = [n for n, far in enumerate(self.distances(client)) if far <= levels[n]]
+        return near_enough, self.weigh(near_enough, self._of_holders_within(client, levels))
 
-    def weigh(self, some: Sequence[int]) -> tuple[int, ...]:
-        """The weights of these where they alone are given."""
-        weights = self.members.weights
+    def _of_holders_within(self, client: Place, levels: Sequence[int]) -> tuple[int, ...]:
+        """The weights of all, those of a shared record with what its holders weigh who are near enough."""
+        totals = {n: sum(weight for _, weight in each) for n, each in self.shared.items()}
+        times = lcm(*(total for total in totals.values() if total))
+        weights = [weight * times for weight in self.members.weights]
+        for n, total in totals.items():
+            own = [weight for place, weight in self.shared[n] if distance(client, place) <= levels[n]]
+            if total:
+                weights[n] = weights[n] * sum(own) // total
+        return tuple(weights)
+
+    def weigh(self, some: Sequence[int], of: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """The weights of these where they alone are given. `of`: what all weigh, where that is less."""
+        weights = of or self.members.weights
         counts = keep(self.marks, weights, some) if self.is_split else ()
         return tuple(counts) if any(counts) else tuple([weights[n] for n in some])
 

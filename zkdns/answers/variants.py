@@ -170,11 +170,11 @@ class Near:
             return Arranged(entry.tiers, parts[0].ids, base.repeats, ZONE, *known)
         if all(one.level == ELSEWHERE for one in choices.values()):
             return Arranged(base.tiers, tiers[0].members.ids, base.repeats, choice.level, *known)
-        near_enough = tiers[0].within(client, choices)
+        near_enough, weights = tiers[0].narrow(client, choices)
         if not near_enough:
             return Arranged((), (), False, choice.level, *known)
         chosen = tiers[0].members.taken(near_enough)
-        chosen = replace(chosen, weights=tiers[0].weigh(near_enough))
+        chosen = replace(chosen, weights=weights)
         entry = rotated([chosen], self.service, b"", base.counter, base.origin)
         return Arranged(entry.tiers, chosen.ids, entry.repeats, choice.level, *known)
 
@@ -239,8 +239,9 @@ class Near:
         if self.mode == "balanced":
             counts: Sequence[float] = near.balanced(client, tier.capacity, shares)
         else:
-            given = tier.within(client, located.choices(client, self.service.settings.near_min))
-            counts = policies.shares(self.service.settings.policy, tier.weigh(given))
+            choices = located.choices(client, self.service.settings.near_min)
+            given, weights = tier.narrow(client, choices)
+            counts = policies.shares(self.service.settings.policy, weights)
         total = sum(counts) or 1
         by_zone: dict[str, float] = {}
         for n, count in zip(given, counts, strict=True):

@@ -173,9 +173,9 @@ def _on_dealt(subject: Subject, placing: Shares, targets: Sequence[TargetShare])
     if zeros and len(zeros) == len(first):
         yield "all weights are 0, which means equal shares"
     elif zeros:
-        yield f"weight 0, never first while another weight is above 0: {', '.join(i.id for i in zeros[:8])}"
+        yield f"weight 0, never first while another weight is above 0: {', '.join(i.key for i in zeros[:8])}"
     for meeting in placing.shared[:4]:
-        ids = " and ".join(i.id for i in meeting[:4])
+        ids = " and ".join(i.key for i in meeting[:4])
         what = "target and port" if placing.rtype == SRV else "address"
         yield f"{ids} have the same {what}: one record, with the weights added"
     if placing.cut:

@@ -23,7 +23,13 @@ from zkdns.model import (
     What,
 )
 from zkdns.overrides import are_over, attribute, in_force, moment
-from zkdns.pipeline.differing import differing_fields, differing_settings, is_set_otherwise, tell_place
+from zkdns.pipeline.differing import (
+    are_defaults_others,
+    differing_fields,
+    differing_settings,
+    is_set_otherwise,
+    tell_place,
+)
 from zkdns.pipeline.sessions import Sessions, file_of
 from zkdns.roots import OVERRIDES
 from zkdns.routes import StandsFor, tell_route
@@ -68,6 +74,7 @@ Known: TypeAlias = tuple[Causes, int]
 """What is known of causes, and the newest transaction."""
 
 SET_SO: Final = "set so in its node", "set so in"
+OF_SERVER: Final = "set so in the settings"
 
 
 def between(
@@ -99,7 +106,8 @@ def walk(
     same = was_there is is_there
     if same and before and after and is_set_otherwise(before.settings, after.settings):
         was, now = differing_settings(before.settings, after.settings)
-        yield account.change("", "settings", was, now, _place(after, *SET_SO))
+        of_server = are_defaults_others(before.settings, after.settings)
+        yield account.change("", "settings", was, now, OF_SERVER if of_server else _place(after, *SET_SO))
     old = before.stands_for if before is not None else None
     new = after.stands_for if after is not None else None
     if old != new:

@@ -32,6 +32,12 @@ def is_set_otherwise(was: ServiceSettings, now: ServiceSettings) -> bool:
     return was is not now and was != now and _but_route(was) != _but_route(now)
 
 
+def are_defaults_others(was: ServiceSettings, now: ServiceSettings) -> bool:
+    """Whether all that has another value is what the server's own settings say for services that don't."""
+    written = {*was.given, *now.given}
+    return was.given == now.given and written.isdisjoint(_fields_apart(was, now))
+
+
 def _but_route(settings: ServiceSettings) -> ServiceSettings:
     given = tuple(name for name in settings.given if name != "route")
     return replace(settings, route=None, given=given)
