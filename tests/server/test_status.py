@@ -54,7 +54,7 @@ def observer(tmp_path: Path) -> Observer:
     )  # fmt: skip
     forwarder = SimpleNamespace(
         queries=Counter({("u", "NOERROR"): 21}), limited=22, forgeries=32, joined=23,
-        refused=24, blocked=25, cache_hits=26,
+        refused=24, blocked=34, stale_hits=33, cache_hits=26,
         status=lambda: ForwardStatus(UPSTREAMS, 27, 28, 29, ""), cache=SimpleNamespace(used=30),
         problem="no upstream", faults=1000, lack="no sockets",
     )  # fmt: skip
@@ -102,7 +102,7 @@ def test_each_count_is_that_of_the_part_that_counts_it(tmp_path: Path) -> None:
     )
     assert counters.forward_queries == {("u", "NOERROR"): 21}
     assert (counters.forward_limited, counters.forward_cache_hits) == (22, 19)
-    assert counters.forward_forgeries == 32
+    assert (counters.forward_forgeries, counters.forward_stale, counters.forward_blocked) == (32, 33, 34)
     assert counters.history_left_out == 31
 
 

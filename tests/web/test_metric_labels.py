@@ -129,6 +129,8 @@ def test_each_count_is_told_under_its_own_name() -> None:
         settings_read=False, registry_reads=141, registry_resyncs=142, registry_audit_repairs=143,
         forward_queries={("10.0.0.1:53", "SERVFAIL"): 151}, forward_cache_hits=152, forward_limited=153,
         forward_forgeries=155,
+        forward_stale=156,
+        forward_blocked=157,
         history_left_out=154,
         query_seconds=((0.1, 0.5), (1, 2, 4), 9.0), change_seconds=((0.2,), (8, 16), 7.0),
     )  # fmt: skip
@@ -191,6 +193,8 @@ def test_each_count_is_told_under_its_own_name() -> None:
         "zkdns_forward_cache_bytes": 163,
         "zkdns_forward_limited_total": 153,
         "zkdns_forward_forgeries_total": 155,
+        "zkdns_forward_stale_answers_total": 156,
+        "zkdns_forward_blocked_total": 157,
         "zkdns_forward_in_flight": 162,
         "zkdns_history_left_out_total": 154,
         "zkdns_services": 0,

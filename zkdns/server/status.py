@@ -191,6 +191,8 @@ class Observer(Struct, frozen=True):
             forward_cache_hits=engine.cache_hits(),
             forward_limited=forwarder.limited,
             forward_forgeries=forwarder.forgeries,
+            forward_stale=forwarder.stale_hits,
+            forward_blocked=forwarder.blocked,
             history_left_out=self.recorder.left_out,
         )
 

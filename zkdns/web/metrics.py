@@ -262,6 +262,16 @@ def _forwarding(status: Status, counters: Counters) -> Iterable[Metric]:
     yield _counter(
         "zkdns_forward_forgeries", "Replies that answer nothing that was asked.", counters.forward_forgeries
     )
+    yield _counter(
+        "zkdns_forward_stale_answers",
+        "Answers that had expired, as no upstream answered.",
+        counters.forward_stale,
+    )
+    yield _counter(
+        "zkdns_forward_blocked",
+        "Answers that forward_private took addresses out of.",
+        counters.forward_blocked,
+    )
     yield _gauge("zkdns_forward_in_flight", "Questions under way.", status.forward["in_flight"])
 
 

@@ -121,6 +121,8 @@ class Counters:
     forward_cache_hits: int
     forward_limited: int
     forward_forgeries: int
+    forward_stale: int
+    forward_blocked: int
     history_left_out: int = 0
 
 
