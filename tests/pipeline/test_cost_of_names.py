@@ -7,9 +7,10 @@ from itertools import product
 
 import pytest
 
-from support.stepping import World
+from support.stepping import World, an_address
 from support.steps import steps
 from zkdns.answers.deferred import MAX_INSTANCES
+from zkdns.pipeline.inputs import Compilation
 from zkdns.registry.fields import MAX_ADDRESSES, MAX_PORTS, MAX_TAGS
 
 EACH = (
@@ -54,6 +55,39 @@ def test_what_is_compiled_in_the_loop_is_bounded_whatever_instances_say(
     count: int, each: tuple[int, int, int], own: bool
 ) -> None:
     assert in_the_loop(World(threads=True), count, *each, own=own) < MOST
+
+
+@pytest.mark.parametrize("ports", [0, 3, MAX_PORTS])
+@pytest.mark.parametrize(("targets", "count"), [(1, 60), (60, 1), (20, 3)])
+@pytest.mark.parametrize("is_even", [True, False])
+def test_so_is_what_a_route_of_few_instances_takes(
+    targets: int, count: int, ports: int, is_even: bool
+) -> None:
+    """Each name of a port is composed anew, and uneven shares make long cycles."""
+    world = World(threads=True)
+    for target in range(targets):
+        about = {"ports": {f"p{n}": n + 1 for n in range(ports)}}
+        world.register(
+            f"b{target}",
+            **{
+                f"i{n}": an_address(n + target * count, weight=1 if is_even else 65_521 - n, **about)
+                for n in range(count)
+            },
+        )
+    while compilations := world.ready().compile:
+        for compilation in compilations:
+            world.pipeline.step(compilation.work(), world.now)
+    shares = {f"b{target}": 1 if is_even else target + 1 for target in range(targets)}
+    world.register("web")
+    world.hear("/services", world.data("/services/web", json.dumps({"to": [shares]})))
+    costs: list[int] = []
+    for _ in range(4):
+        due: list[Compilation] = []
+        costs.append(steps(lambda due=due: due.extend(world.ready().compile)))
+        for compilation in due:
+            world.pipeline.step(compilation.work(), world.now)
+    assert max(costs) < MOST
+    assert len(world.pipeline.builder.services["web"].names) >= 2 + ports
 
 
 @pytest.mark.parametrize(("count", "each"), list(product((1, 3, 10, MAX_INSTANCES), EACH)))

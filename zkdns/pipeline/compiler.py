@@ -16,7 +16,7 @@ from zkdns.answers.first_places import Counted, FirstAnswers, Sums
 from zkdns.answers.proportions import MAX_CYCLE
 from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.answers.service import ServiceAnswers
-from zkdns.model import Problem, Service
+from zkdns.model import Instance, Problem, Service
 from zkdns.pipeline.aside import aside
 from zkdns.pipeline.inputs import Compilation, Compiled, Followed
 from zkdns.pipeline.lost_names import tell_lost
@@ -35,6 +35,10 @@ SAYS: Final = 5
 
 NAMES: Final = 3
 """The name of a tag or a port takes the time of so many: each has records of its own."""
+
+ROUTED_PORTS: Final = 4
+"""So many ports of an instance that a route gives take the time of one: it is composed anew for each of their
+names."""
 
 TURNS: Final = 64
 """So many turns of a cycle take it, too, each as often as the number of instances has bits."""
@@ -82,7 +86,7 @@ class Compiler:
         if not self._compiles:
             self._beyond(name)  # its problems are told all the same
             return None
-        if self._threads and met * ROUTED > LARGE:
+        if self._threads and met and self._is_long(name, met):
             following = self._routes.follow_aside(name)
             return Compilation(name, aside(Followed, name, following), met, following.freeze)
         beyond = self._beyond(name, routed)
@@ -95,6 +99,11 @@ class Compiler:
         if self._threads and (size := self._size(service, beyond)) > LARGE:
             return Compilation(name, self._compile_aside(service, origin, beyond), size)
         return self._builder.compile(service, origin, beyond)
+
+    def _is_long(self, name: str, met: int) -> bool:
+        """Whether a route that leads to so many instances is followed in a thread."""
+        most = LARGE // ROUTED
+        return met > most or self._routes.meets(name, most, _size_routed) > most
 
     def _compile_aside(self, service: Service, origin: int, beyond: Beyond) -> Callable[[], Compiled]:
         lost: list[Problem] = []
@@ -184,7 +193,12 @@ class Compiler:
         """Instances that records are spelled of, each as often as client classes differ."""
         size = self._own_size(service)
         if beyond.route is not None:
-            size += ROUTED * len(beyond.route.name.group)
+            given = beyond.route.name
+            size += ROUTED * _size_routed(given.group)
+            if size <= LARGE:
+                weights = [[i.weight for i in tier] for tier in given.first]
+                names = len(beyond.route.ports)
+                size += sum([_turns_of(each, names) for each in weights]) // TURNS
         return size if service.settings.near == "off" else size * (1 + len(self._builder.topology.places))
 
     def _own_size(self, service: Service) -> int:
@@ -195,7 +209,7 @@ class Compiler:
             if size <= LARGE:
                 read = [i.registration for i in service.instances]
                 names = len(set().union(*[r.tags for r in read], *[r.ports for r in read]))
-                size += NAMES * names + self._turns(service, names) // TURNS
+                size += NAMES * names + _turns_of([i.weight for i in service.instances], names) // TURNS
             self._sized = service, size
         return size
 
@@ -208,14 +222,21 @@ class Compiler:
             size += sum([len(r.tags) + len(r.ports) + len(r.addresses) for r in read]) // SAYS
         return size
 
-    @staticmethod
-    def _turns(service: Service, names: int) -> int:
-        """How many turns the cycles of its names have together, where weights differ: each name has one."""
-        weights = [i.weight for i in service.instances]
-        if len({*weights}) < 2:
-            return 0
-        cycle = min(sum(weights) // max(1, gcd(*weights)), MAX_CYCLE)
-        return cycle * (1 + names) * len(service.instances).bit_length()
+
+def _turns_of(weights: Sequence[int], names: int) -> int:
+    """How many turns the cycles of a name and of so many below it have together, where weights differ: each
+    has one."""
+    if len({*weights}) < 2:
+        return 0
+    cycle = min(sum(weights) // max(1, gcd(*weights)), MAX_CYCLE)
+    return cycle * (1 + names) * len(weights).bit_length()
+
+
+def _size_routed(group: Sequence[Instance]) -> int:
+    """So many instances a group counts as where a route gives it; of a large one no more is looked at."""
+    if len(group) > LARGE:
+        return len(group)
+    return len(group) + sum([len(i.registration.ports) for i in group]) // ROUTED_PORTS
 
 
 def _count_aside(given: FirstAnswers) -> Compilation:

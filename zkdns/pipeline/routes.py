@@ -24,7 +24,7 @@ from zkdns.answers.routed import (
     view_key,
 )
 from zkdns.answers.routes import MAX_DEPTH
-from zkdns.model import Override, Problem, Service
+from zkdns.model import Instance, Override, Problem, Service
 from zkdns.overrides import in_force
 from zkdns.persistent import PersistentMap
 from zkdns.pipeline.route_room import MAX_TOGETHER, RouteRoom
@@ -186,17 +186,17 @@ class RouteBook:
     def _give_room(self, name: str, size: int | None) -> None:
         self.shifted |= dict.fromkeys(self._room.put(name, size))
 
-    def meets(self, name: str, most: int) -> int:
+    def meets(self, name: str, most: int, size_of: Callable[[Sequence[Instance]], int] = len) -> int:
         """How many instances its route leads to, each as often as it is met; those beyond `most` are not
         counted. Where very many targets must be looked at for that, those that were looked at count as
-        well."""
+        well. `size_of`: what those of one target count as."""
         count = looks = 0
         for key in self._within_reach(name) if name in self.in_force else ():
             for target in targets_of(self.in_force[key]) if key in self.in_force else ():
                 to = self._resolver.key_of(target)
                 looks += 1
                 if to is not None and (to == key or to not in self.in_force or target.tag):
-                    count += len(self._services[to].instances) if to in self._services else 0
+                    count += size_of(self._services[to].instances) if to in self._services else 0
             if looks > MAX_LOOKS:
                 return count + looks
             if count > most:
