@@ -37,7 +37,7 @@ class Sites(Struct, frozen=True, dict=True):
         """`places`: where each stands, by key; `by_weight`: whether the policy knows weights."""
         own = [places.get(id, NOWHERE) for id in members.ids]
         number = {place: n for n, place in enumerate(dict.fromkeys(own))}
-        weights = members.weights if by_weight else (1,) * len(members)
+        weights = members.weights if by_weight else tuple([min(weight, 1) for weight in members.weights])
         capacity = Capacity.of([place.zone for place in own], weights)
         parts = tuple([marks.get(id, Mark()) for id in members.ids]) if marks else ()
         held = (
