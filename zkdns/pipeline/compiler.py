@@ -93,7 +93,7 @@ class Compiler:
         origin = self._origin_of(self._routes.registries(service))
         if beyond is NOTHING and among >= self._defers and name not in self._asked:
             # Whoever asks for it first waits in the loop for all that it says to be read.
-            deferred = self._builder.defer(service, origin) if self._says(service) <= LARGE else None
+            deferred = self._builder.defer(service, origin) if self._says(service)[0] <= LARGE else None
             if deferred is not None:
                 return deferred
         if self._threads and (size := self._size(service, beyond)) > LARGE:
@@ -205,22 +205,23 @@ class Compiler:
         """Its instances, and more where they have many tags, ports and addresses."""
         known, size = self._sized
         if known is not service:
-            size = self._says(service)
+            size, names = self._says(service)
             if size <= LARGE:
-                read = [i.registration for i in service.instances]
-                names = len(set().union(*[r.tags for r in read], *[r.ports for r in read]))
                 size += NAMES * names + _turns_of([i.weight for i in service.instances], names) // TURNS
             self._sized = service, size
         return size
 
     @staticmethod
-    def _says(service: Service) -> int:
-        """Its instances, with what each says."""
-        size = len(service.instances)
-        if size <= LARGE:
-            read = [i.registration for i in service.instances]
-            size += sum([len(r.tags) + len(r.ports) + len(r.addresses) for r in read]) // SAYS
-        return size
+    def _says(service: Service) -> tuple[int, int]:
+        """Its instances, with what each says; how many names of tags and ports it has. Of a large one no more
+        is looked at."""
+        items, names = 0, set[object]()
+        if len(service.instances) <= LARGE:
+            for instance in service.instances:
+                read = instance.registration
+                items += len(read.tags) + len(read.ports) + len(read.addresses)
+                names.update(read.tags, read.ports)
+        return len(service.instances) + items // SAYS, len(names)
 
 
 def _turns_of(weights: Sequence[int], names: int) -> int:
