@@ -35,6 +35,7 @@ def test_it_holds_what_a_dictionary_would(first: dict[str, str], steps: list[dic
         moved = sorted(key for key in was.keys() | plain.keys() if was.get(key) is not plain.get(key))
         assert before.differing(found) == moved == differing(before, found)
         assert sorted(differing(was, plain)) == moved
+        assert sorted(differing({}, found)) == sorted(plain)  # as at a start
         assert found.differing(before) == moved
         assert (found is before) == (not moved)
     moved = sorted(key for key in first.keys() | plain.keys() if first.get(key) is not plain.get(key))

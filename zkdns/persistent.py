@@ -44,7 +44,8 @@ class PersistentMap(Mapping[str, V], Generic[V]):
         return isinstance(key, str) and key in self._bucket(key)
 
     def __iter__(self) -> Iterator[str]:
-        return chain.from_iterable(chain.from_iterable(self._rows))
+        rows = [row for row in self._rows if row is not _EMPTY[0]]  # all of them, where it is large
+        return chain.from_iterable(chain.from_iterable(rows))
 
     def __len__(self) -> int:
         return self._length
@@ -108,7 +109,7 @@ def differing(old: Mapping[str, V], new: Mapping[str, V]) -> list[str]:
         return []
     if isinstance(old, PersistentMap) and isinstance(new, PersistentMap):
         return old.differing(new)
-    return _differing(old, new)
+    return _differing(old, new) if old else [*new]  # at a start all of it came
 
 
 def _differing(old: Mapping[str, V], new: Mapping[str, V]) -> list[str]:

@@ -122,8 +122,8 @@ class Gathering:
         time; with 0 only what is begun goes on."""
         if (self._taking is not None and not self._go_on(is_late)) or not most:
             return
+        backlog = self._registries.backlog
         if not self._owed and (self._publisher.backlog <= FEW or most > AT_A_TIME):
-            backlog = self._registries.backlog
             self._is_in_parts = backlog > (0 if self._is_in_parts else MAX_TOGETHER)
             self._owed = min(backlog, PART) if self._is_in_parts else backlog
             if backlog:
@@ -133,11 +133,10 @@ class Gathering:
                 self.override()
             else:
                 self._lay(most)
-            before = self._registries.backlog
             moved = self._registries.show(min(most, self._owed), is_late)
-            after = self._registries.backlog
+            before, backlog = backlog, self._registries.backlog
             shown_later = 0 if self._waits_for_large else self._registries.in_part
-            self._owed = max(0, min(self._owed - (before - after), after - shown_later))
+            self._owed = max(0, min(self._owed - (before - backlog), backlog - shown_later))
             if moved or self.is_due:
                 self.is_due = False
                 self._taking = self._take(now)

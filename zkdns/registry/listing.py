@@ -6,7 +6,7 @@ chooses how many come or go at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import filterfalse, islice
 from typing import Any
 
@@ -27,14 +27,12 @@ def _tell_nobody(path: str) -> None:
     pass
 
 
-def _slices(names: Collection[str]) -> Iterator[tuple[str, ...]]:
+def _slices(names: Collection[str]) -> Iterable[tuple[str, ...]]:
     """Of a long list of names so many at a time."""
     if isinstance(names, tuple) and len(names) <= SLICE:
-        yield names
-        return
+        return (names,)
     rest = iter(names)
-    while some := tuple(islice(rest, SLICE)):
-        yield some
+    return iter(lambda: tuple(islice(rest, SLICE)), ())
 
 
 def _pause(some: tuple[str, ...]) -> tuple[None, ...]:

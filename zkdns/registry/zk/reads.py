@@ -208,7 +208,7 @@ class Reads:
             self.again(now)
         if self._is_open:
             for root in self._roots:
-                if root.due and root.work is Work.NONE and now >= root.begins_at:
+                if root.work is Work.NONE and root.due and now >= root.begins_at:
                     self._begin_work(root, now)
             self._begin_audit(now)
             most = 0 if self.is_paused else IN_FLIGHT
@@ -329,7 +329,7 @@ class Reads:
 
     def _begin_audit(self, now: float) -> None:
         audit = self._audit
-        if now < audit.due or any(root.due or root.work is not Work.NONE for root in self._roots):
+        if now < audit.due or any(root.work is not Work.NONE or root.due for root in self._roots):
             return
         if not audit.is_under_way:
             audit.begin(self._roots)
