@@ -22,6 +22,7 @@ from zkdns.pipeline.registry import Registry
 from zkdns.pipeline.replica import Replica as Myself
 from zkdns.registry.zk.ephemerals import Ephemerals, Kept
 from zkdns.registry.zk.reads import Reads
+from zkdns.roots import OWN
 from zkdns.serve.request import Request
 from zkdns.serve.respond import next_position, respond_whole
 
@@ -103,7 +104,7 @@ class Link:
             taken += 1
             if part == EVENT:
                 path = str(rest)
-                if len(path) % 2:  # half of all that changes is asked for by somebody
+                if len(path) % 2 and not path.startswith(OWN):  # somebody asks for half of what changes
                     self.reads.favour((path,))
                 self.reads.watched(number, path)
                 self.ephemerals.watched(path)
@@ -141,10 +142,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What the state directory holds of one registry, and since when."""
+    """What the state directory holds of one registry, and since when. `serial`: that of its catalog."""
 
     at: float
     catalog: Catalog
+    serial: int
     overrides: Mapping[tuple[str, str], Override]
 
 
@@ -274,15 +276,16 @@ class Replica:
         for name, link in self.links.items():
             registry = link.registry
             if registry.is_whole:
-                catalog = replace(registry.shown, serial=registries.serial_of(registry))
-                saved[name] = Saved(now + self.ahead, catalog, registry.overrides.by_instance())
+                serial, overrides = registries.serial_of(registry), registry.overrides.by_instance()
+                saved[name] = Saved(now + self.ahead, registry.shown, serial, overrides)
         return saved
 
     def recall(self, disk: Mapping[str, Saved], now: float) -> None:
         """Begin with what was saved."""
         for name, one in disk.items():
             if name in self.links:
-                catalog = replace(one.catalog, stale_since=one.catalog.stale_since or one.at)
+                since = one.catalog.stale_since or one.at
+                catalog = replace(one.catalog, serial=one.serial, stale_since=since)
                 self._step(Remembered(name, catalog, one.overrides), now)
 
     # --- questions ----------------------------------------------------------------------------------

@@ -135,8 +135,8 @@ def draw(seed: int, length: int = 40) -> Schedule:
     words = [
         word for word in CHANCES if word in IN_ALL or random.random() < (0.85 if word in theme else 0.08)
     ]
-    registries = random.choices(range(len(SHAPES)), (6, 2, 2) if name in OF_REGISTRIES else (18, 1, 1))[0]
-    replicas = random.choices((1, 2), (1, 1) if name in OF_REPLICAS else (3, 1))[0]
+    registries = random.choices(range(len(SHAPES)), (6, 2, 2) if name in OF_REGISTRIES else (38, 1, 1))[0]
+    replicas = random.choices((1, 2), (1, 1) if name in OF_REPLICAS else (9, 1))[0]
     steps = [
         Step(word, CHANCES[word][1](random))
         for word in random.choices(words, [_chance(w, name) for w in words], k=random.randrange(4, length))
@@ -150,29 +150,30 @@ def draw(seed: int, length: int = 40) -> Schedule:
 
 def play(steps: Schedule) -> str | None:
     """What is broken in the world of this schedule; None where every law holds."""
-    with _sparing():
+    with sparing():
+        gc.disable()  # a world is full of circles that go as one, and need not be looked for meanwhile
         try:
             World().run(steps)
         except Broken as broken:
             return str(broken)
+        finally:
+            gc.enable()
     return None
 
 
 @contextmanager
-def _sparing() -> Iterator[None]:
-    """Without what cost a tenth of all time each: a world is full of circles that go as one, and need not be
-    looked for meanwhile; and what equal weights give, which nodes are read, what reads them and what it finds
-    in one (pure all) is made once for many worlds."""
-    gc.disable()
+def sparing() -> Iterator[None]:
+    """What cost a tenth of all time is made once for many worlds: what equal weights give, which nodes are
+    read, what reads them and what it finds in one (pure all). Who plays many enters this before."""
+    if readers.reader_of is _reader_of:
+        yield
+        return
     with pytest.MonkeyPatch.context() as patch:
         for module in (znodes, service_tree):
             patch.setattr(module, "scopes", lambda base, layouts: _scopes(base, tuple(layouts)))
         patch.setattr(policies, "rotate", lambda policy, weights, cut: _rotate(policy, tuple(weights), cut))
         patch.setattr(readers, "reader_of", _reader_of)
-        try:
-            yield
-        finally:
-            gc.enable()
+        yield
 
 
 _rotate = lru_cache(1000)(policies.rotate)
