@@ -62,6 +62,51 @@ def test_what_is_old_is_not_looked_at_by_itself() -> None:
     assert gc.get_stats()[2]["collections"] == before
 
 
+def test_what_a_storm_makes_old_is_left_and_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To count it makes a list of all of it."""
+    held: list[list[int]] = []
+    most = 0
+    counted = noted(monkeypatch)
+    for second in range(1, 5):
+        for _ in range(100):
+            held += [[n] for n in range(1000)]
+            collector.look()
+            most = max(most, gc.get_count()[2])
+        collector.tend(second)
+    assert counted == []
+    assert most < 1.1 * collector.FEW / 1000, "looks before what they made old is left"
+
+
+def test_what_else_comes_is_counted_when_as_much_came_as_can_be_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[list[int]] = []
+    counted = noted(monkeypatch)
+    for second in range(1, 50):
+        held += [[n] for n in range(8000)]
+        collector.tend(second)
+    assert max(counted) < 1.2 * collector.FEW + 8000
+    assert len(counted) <= len(held) / (collector.FEW / 5) + 1
+    counted.clear()
+    for second in range(1, 50):
+        collector.tend(second)
+    assert len(counted) <= 1
+
+
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many objects were counted each time."""
+    counted: list[int] = []
+    get_objects = gc.get_objects
+
+    def note(generation: int) -> list[object]:
+        every = get_objects(generation)
+        counted.append(len(every))
+        return every
+
+    monkeypatch.setattr(gc, "get_objects", note)
+    return counted
+
+
 class Circle:
     def __init__(self) -> None:
         self.itself = self

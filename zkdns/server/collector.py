@@ -27,6 +27,9 @@ registry brought."""
 LOOKS_BACK: Final = 60
 """Seconds from one look at what is old to the next."""
 
+_old = [0, 0]
+"""So many old objects there are at the most beside those that were left, and how many looks made them so."""
+
 
 def set_pace() -> None:
     """Before anything is loaded."""
@@ -36,21 +39,40 @@ def set_pace() -> None:
 def leave() -> None:
     """What there is stays: it is not looked at again and again while more is loaded, nor ever after."""
     gc.freeze()
+    _old[:] = 0, 0
 
 
 def look() -> None:
-    """At the objects made since the last time. By itself it counts new objects less freed ones: where
-    thousands take the place of others, none are looked at until all of them are, in one turn of 60 ms."""
-    gc.collect(1)
+    """At what registries brought since the last time. By itself it counts what is new less what is gone:
+    where thousands take the place of others none are looked at until all of them are, in one turn of 60 ms.
+    What they bring has no circles: where it is much it is left, and not counted, for that takes 10 ms."""
+    _look_at_young()
+    if _old[0] > FEW:
+        leave()
 
 
 def tend(second: int) -> None:
     """What is to be done in each second. `second`: how many there were."""
-    look()
-    if _count_old() > FEW:
+    _look_at_young()
+    is_time = not second % LOOKS_BACK
+    if not is_time and _old[0] <= FEW:
+        return
+    count = _count_old()
+    _old[0] = min(count, FEW * 4 // 5)  # else it would be counted each second
+    if count > FEW:
         leave()
-    elif not second % LOOKS_BACK:
+    elif is_time:
         gc.collect()
+        _old[1] = 0
+
+
+def _look_at_young() -> None:
+    """All that is young is old then, or gone."""
+    new, times, _ = gc.get_count()
+    gc.collect(1)
+    looks = gc.get_count()[2]
+    by_itself = max(0, looks - _old[1] - 1)
+    _old[:] = _old[0] + new + YOUNG * (times + (TIMES + 1) * by_itself), looks
 
 
 def _count_old() -> int:
