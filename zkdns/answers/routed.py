@@ -81,8 +81,8 @@ NOTHING = Beyond()
 
 
 def as_routed(service: Service, route: Routed) -> Service:
-    """How a route's records are dealt: in their shares; an alias as the service that it stands for, where it
-    says nothing itself. Its instances are those that stand behind it."""
+    """How a route's records are dealt: in their shares, else by the policy; an alias as the service that it
+    stands for, where it says nothing itself. Its instances are those that stand behind it."""
     settings, of = service.settings, route.alone
     if of is not None:
         inherited = {
@@ -91,7 +91,7 @@ def as_routed(service: Service, route: Routed) -> Service:
             if name not in settings.given
         }
         settings = replace(settings, **inherited)
-    else:
+    if route.composed.pool.is_split:
         settings = replace(settings, policy="weighted")
     own_note = service.note if service.note and gives_own(service, route.name.first) else ""
     notes = [note for note in (route.note, own_note) if note]

@@ -36,7 +36,8 @@ class Pool(Struct, frozen=True):
     `first`: who stands first in which part of the answers; the parts sum to 1, or there is nobody.
     `levels`: the same for each priority that SRV shows, lowest first. `healthy` and `registered`: weights,
     which `spill` is measured by; `serves`: whether anybody is healthy, and not given by `fail_open` alone.
-    `standing`: those registered at the priority of `first`, healthy or not.
+    `standing`: those registered at the priority of `first`, healthy or not. `is_split`: whether several may
+    have shares at once, which are what counts then.
     """
 
     first: tuple[tuple[Member, Fraction], ...] = ()
@@ -45,6 +46,7 @@ class Pool(Struct, frozen=True):
     registered: int = 0
     serves: bool = False
     standing: tuple[Sequence[Instance], ...] = ()
+    is_split: bool = False
 
 
 EMPTY = Pool()
@@ -122,14 +124,17 @@ def compose(tiers: Sequence[Tier], spill: Fraction, pools: Mapping[Target, Pool]
     healthy, registered = sum(pool.healthy for pool in asked), sum(pool.registered for pool in asked)
     everyone = tuple(group for groups_of in standing.values() for group in groups_of)
     first, own = _added(shares), tuple([level for level, _ in levels])
-    pool = Pool(first, own, healthy, registered, serves, everyone)
+    targets = [sum(bool(share) for _, share in tier) for tier in tiers]
+    is_split = any(pool.is_split for pool in asked) or max(targets, default=0) > 1
+    is_split = is_split or (spill > 0 and len(tiers) > 1)
+    pool = Pool(first, own, healthy, registered, serves, everyone, is_split)
     by_level = tuple([marks for _, marks in levels])
     return Composed(pool, tuple(due), tuple(parts), _first_of(shares, groups), by_level, standing)
 
 
 def _but_given(pool: Pool) -> Pool:
     """Of a pool of which nobody is given all the same."""
-    return Pool(healthy=pool.healthy, registered=pool.registered)
+    return Pool(healthy=pool.healthy, registered=pool.registered, is_split=pool.is_split)
 
 
 def _first_of(shares: Iterable[tuple[Member, Fraction]], groups: Iterable[Mark]) -> tuple[Mark, ...]:

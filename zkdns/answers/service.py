@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from zkdns.answers import policies
 from zkdns.answers.first_places import FirstPlaces, shares_of
 from zkdns.answers.kept import Kept
 from zkdns.answers.late_names import LatePorts, LateTags
 from zkdns.answers.owners import owners
 from zkdns.answers.rotation import RotationCounter
-from zkdns.answers.routed import NOTHING, Beyond
+from zkdns.answers.routed import NOTHING, Beyond, as_routed
 from zkdns.answers.table import EVERY, Entries, Name, Zone
 from zkdns.answers.variants import class_key
 from zkdns.answers.zone_names import FOLDER
@@ -94,10 +95,10 @@ class ServiceAnswers(Struct, frozen=True, eq=False):
             return shares_of(self.service)
         given = self.beyond.route.name
         shares = dict.fromkeys((i.key for i in (*self.service.instances, *given.group)), 0.0)
+        policy = as_routed(self.service, self.beyond.route).settings.policy
         for tier in given.first:
-            total = sum(i.weight for i in tier)
-            for i in tier:
-                shares[i.key] += i.weight / total if total else 1 / len(tier)
+            for i, share in zip(tier, policies.shares(policy, [i.weight for i in tier]), strict=True):
+                shares[i.key] += share
         return shares
 
     @property

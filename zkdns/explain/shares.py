@@ -16,6 +16,7 @@ from zkdns.answers import policies, records
 from zkdns.answers.members import Tiers
 from zkdns.answers.ports import ports_of
 from zkdns.answers.records import DEALT, OwnerName
+from zkdns.answers.routed import as_routed
 from zkdns.answers.spelling import Spelling, spell
 from zkdns.answers.spliced import Spliced
 from zkdns.answers.table import Entry
@@ -109,7 +110,8 @@ def _share_out(
     subject: Subject, service: Service, rtype: int, entry: Entry
 ) -> tuple[dict[str, float], Meeting, Meeting, bool]:
     """The fields `shares`, `tiers`, `shared` and `cut` of an answer that is dealt."""
-    policy = "weighted" if subject.route is not None else service.settings.policy
+    giver = service if subject.route is None else as_routed(service, subject.route)
+    policy = giver.settings.policy
     shares: dict[str, float] = {}
     tiers: list[tuple[Instance, ...]] = []
     shared: list[tuple[Instance, ...]] = []
