@@ -100,10 +100,10 @@ THEMES = {
 
 IN_ALL = frozenset({"quiet", "register"})
 
-OF_REPLICAS = frozenset({"sessions", "probes", "votes", "replicas", "outages"})
+OF_REPLICAS = frozenset({"sessions", "votes", "replicas", "outages"})
 OF_REGISTRIES = frozenset({"routes", "outages"})
 """Themes that have to do with several of them. In most worlds of the others all steps meet in one: of several
-registries they find less."""
+registries they find less, and of several replicas no more (each bug of the probes in the same seeds)."""
 
 OF_ANSWERS = frozenset({"routes", "outages"})
 """Themes whose bugs may show in the answers alone. In the worlds of the others somebody asks in a third: else
