@@ -95,6 +95,22 @@ def test_a_route_to_many_instances_is_followed_in_a_thread_and_given_though_it_c
     assert "10.0.7.210" in {a for i in route.name.group for a in i.addresses}
 
 
+def test_an_alias_that_is_as_near_as_its_service_is_compiled_in_a_thread_as_that_is() -> None:
+    """Each zone's clients are compiled for: few instances are many then."""
+    zones = {f"10.{n}.0.0/16": f"eu/z{n}" for n in range(60)}
+    world = World(settings_of(topology=zones), threads=True)
+    world.register("web", **{f"i{n}": an_instance(n) for n in range(10)})
+    world.register("alias")
+    world.hear("/services", world.data("/services/web", '{"near": "prefer"}'))
+    world.hear("/services", world.data("/services/alias", '{"to": {"web": 1}}'))
+    compiled = set()
+    for _ in range(5):
+        for compilation in world.ready().compile:
+            compiled.add(compilation.name)
+            world.pipeline.step(compilation.work(), world.now)
+    assert {"web", "alias"} <= compiled
+
+
 def test_a_route_is_followed_in_a_thread_as_all_stood_when_that_began() -> None:
     world = World(threads=True)
     world.register("Big", **{f"i{n}": an_instance(n) for n in range(compiler.LARGE + 1)})

@@ -14,7 +14,7 @@ from typing import Final
 from zkdns.answers.builder import Builder
 from zkdns.answers.first_places import Counted, FirstAnswers, Sums
 from zkdns.answers.proportions import MAX_CYCLE
-from zkdns.answers.routed import NOTHING, Beyond, Routed
+from zkdns.answers.routed import NOTHING, Beyond, Routed, as_routed
 from zkdns.answers.service import ServiceAnswers
 from zkdns.model import Instance, Problem, Service
 from zkdns.pipeline.aside import aside
@@ -199,7 +199,8 @@ class Compiler:
                 weights = [[i.weight for i in tier] for tier in given.first]
                 names = len(beyond.route.ports)
                 size += sum([_turns_of(each, names) for each in weights]) // TURNS
-        return size if service.settings.near == "off" else size * (1 + len(self._builder.topology.places))
+        giver = service if beyond.route is None else as_routed(service, beyond.route)
+        return size if giver.settings.near == "off" else size * (1 + len(self._builder.topology.places))
 
     def _own_size(self, service: Service) -> int:
         """Its instances, and more where they have many tags, ports and addresses."""
