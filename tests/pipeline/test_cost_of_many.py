@@ -168,7 +168,7 @@ def test_routes_that_are_laid_in_one_moment_are_laid_a_few_in_a_turn(monkeypatch
 
 
 def test_what_is_ordered_in_one_moment_is_read_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering.Gathering.override, "__defaults__", (8,))
+    monkeypatch.setattr(gathering, "ORDERS", 8)
 
     def lines(number: int) -> int:
         """Of the longest turn: all are ordered, then written again, then deleted one by one."""

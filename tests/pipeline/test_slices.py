@@ -18,10 +18,13 @@ from zkdns.answers.table import Table
 from zkdns.dns import names
 from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
 from zkdns.health import judge, targets
-from zkdns.model import Begin, Change, Children, Data, Session, Stat, Whole
+from zkdns.model import Begin, Change, Children, Data, Event, Session, Stat, Whole
+from zkdns.pipeline import gathering
 from zkdns.pipeline.changes import Causes, Moment
 from zkdns.pipeline.inputs import Ready
 from zkdns.pipeline.telling import SLICE, Telling
+from zkdns.registry.override_nodes import Overrides
+from zkdns.roots import OVERRIDES
 from zkdns.steps import SLICE as STEP
 from zkdns.wall import Wall
 
@@ -175,6 +178,35 @@ def test_what_is_there_at_the_start_is_put_in_force_in_parts_and_says_nothing_be
     assert len(table.services) == services
     assert len(table.holders) == size
     assert max(parts) <= max(sum(parts) / 10, MAX_ADDRESSES_IN_A_TURN + 10)
+
+
+def test_what_is_ordered_is_read_in_parts_at_the_start_and_before_anything_is_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[int] = []
+    take = Overrides.take
+
+    def noted(self: Overrides, most: int | None) -> bool:
+        standing = len(self._parsed)
+        is_more = take(self, most)
+        read.append(len(self._parsed) - standing)
+        return is_more
+
+    monkeypatch.setattr(Overrides, "take", noted)
+    monkeypatch.setattr(gathering, "ORDERS", 4)
+    world, services = by_looks(World(is_read=False)), [f"s{n:03}" for n in range(90)]
+    told: dict[str, list[Event]] = {root: [] for root in ROOTS}
+    told[OVERRIDES].append(Children(OVERRIDES, tuple(services), next(world.zxid)))
+    for name in services:
+        told["/services"] += world.told(name, a=an_address(1))
+        told[OVERRIDES].append(Children(f"{OVERRIDES}/{name}", ("a",), next(world.zxid)))
+        told[OVERRIDES].append(world.data(f"{OVERRIDES}/{name}/a", '{"drain": true}'))
+    for root in ROOTS:
+        world.hear(root, Begin(), *told[root], Whole(), Session(True))
+    changes = [change for changes in changes_by_turn(world, 3.0) for change in changes]
+    assert sum(read) == len(services)
+    assert max(read) <= 4
+    assert {change.now for change in changes if change.id} == {"drained"}, "and never anything else"
 
 
 def test_a_service_of_many_thousands_that_changes_all_the_time_is_judged_all_the_same() -> None:

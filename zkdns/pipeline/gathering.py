@@ -122,6 +122,8 @@ class Gathering:
         time; with 0 only what is begun goes on."""
         if (self._taking is not None and not self._go_on(is_late)) or not most:
             return
+        if most > AT_A_TIME and not self._takes_orders(is_late):
+            return
         backlog = self._registries.backlog
         if not self._owed and (self._publisher.backlog <= FEW or most > AT_A_TIME):
             self._is_in_parts = backlog > (0 if self._is_in_parts else MAX_TOGETHER)
@@ -144,6 +146,14 @@ class Gathering:
                     return
             if is_late():
                 return
+
+    def _takes_orders(self, is_late: Callable[[], bool]) -> bool:
+        """At the start nothing is judged before all that is ordered is read. Returns whether it is."""
+        while self._is_to_order:
+            if is_late():
+                return False
+            self.override()
+        return True
 
     def take_changes(self) -> list[Change]:
         """Registries that went out of reach since the last call, and that came back."""
@@ -173,10 +183,9 @@ class Gathering:
             self.override()
         return True
 
-    def override(self, most: int | None = ORDERS) -> None:
-        """What operators ordered, for the services and routes that are there now: so much at a time, None for
-        all."""
-        self._is_to_order = self.is_taking or self._registries.take_overrides(most)
+    def override(self) -> None:
+        """What operators ordered, for the services and routes that are there now: so much at a time."""
+        self._is_to_order = self.is_taking or self._registries.take_overrides(ORDERS)
         if self.is_taking:
             return
         before, self._overrides = self._overrides, self._registries.overrides

@@ -253,7 +253,7 @@ class Pipeline:
             hearing.work(now, until)
         self._own_roots.work(now, self._tick)
         if not hearing.is_within and self._start.load(now):  # from now on there is something to answer from
-            self._gathering.override(None)
+            self._gathering.override()
             self._gathering.is_due = True
         publisher, health, gathering = self._publisher, self._health, self._gathering
         while True:

@@ -113,8 +113,8 @@ class Registries(Mapping[str, Registry]):
             return self.own.overrides.by_service()
         return self._remembered_overrides
 
-    def take_overrides(self, most: int | None) -> bool:
-        """Read so many (None: all) of the overrides that were told of: whether more are left."""
+    def take_overrides(self, most: int) -> bool:
+        """Read so many of the overrides that were told of: whether more are left."""
         return self.own is not None and OVERRIDES in self.own.wholes and self.own.overrides.take(most)
 
     def lifted_by(self, service: str) -> int:
