@@ -23,6 +23,9 @@ EACH = (
 MOST = 100_000
 """Lines of ours that the loop may run at once: some milliseconds."""
 
+MOST_OF_CYCLES = 10 * MOST
+"""The same of loops that do next to nothing in each line."""
+
 
 def register(
     world: World, count: int, tags: int = 0, ports: int = 0, addresses: int = 1, own: bool = True
@@ -55,6 +58,19 @@ def test_what_is_compiled_in_the_loop_is_bounded_whatever_instances_say(
     count: int, each: tuple[int, int, int], own: bool
 ) -> None:
     assert in_the_loop(World(threads=True), count, *each, own=own) < MOST
+
+
+@pytest.mark.parametrize(("count", "tags"), [(20, 3), (20, 10), (30, 3), (40, 1), (60, 0), (60, 30)])
+def test_so_is_what_names_take_whose_weights_differ(count: int, tags: int) -> None:
+    """Each name has a cycle of its own, and orders for it."""
+    world = World(threads=True)
+
+    def an_instance(n: int) -> str:
+        own = [f"t{tag}" for tag in range(tags) if (n * 7 + tag * tag * 3 + n * tag) % 5 < 3]
+        return an_address(n, weight=n + 1 + tags, tags=own)  # no cycle is known from another test
+
+    world.register("web", **{f"i{n}": an_instance(n) for n in range(count)})
+    assert steps(world.ready) < MOST_OF_CYCLES
 
 
 @pytest.mark.parametrize("ports", [0, 3, MAX_PORTS])

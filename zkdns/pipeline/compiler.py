@@ -13,6 +13,7 @@ from typing import Final
 
 from zkdns.answers.builder import Builder
 from zkdns.answers.first_places import Counted, FirstAnswers, Sums
+from zkdns.answers.policies.weighted import VARIETY
 from zkdns.answers.proportions import MAX_CYCLE
 from zkdns.answers.routed import NOTHING, Beyond, Routed, as_routed
 from zkdns.answers.service import ServiceAnswers
@@ -42,6 +43,12 @@ names."""
 
 TURNS: Final = 64
 """So many turns of a cycle take it, too, each as often as the number of instances has bits."""
+
+PLACES: Final = 128
+"""So many places of the orders that a cycle has take it as well."""
+
+MAX_PLACES_OF_ORDER: Final = 64
+"""Those of one order that count: of more members there are fewer orders."""
 
 
 class Compiler:
@@ -198,7 +205,7 @@ class Compiler:
             if size <= LARGE:
                 weights = [[i.weight for i in tier] for tier in given.first]
                 names = len(beyond.route.ports)
-                size += sum([_turns_of(each, names) for each in weights]) // TURNS
+                size += sum([_cycles_of(each, names) for each in weights])
         giver = service if beyond.route is None else as_routed(service, beyond.route)
         return size if giver.settings.near == "off" else size * (1 + len(self._builder.topology.places))
 
@@ -208,7 +215,7 @@ class Compiler:
         if known is not service:
             size, names = self._says(service)
             if size <= LARGE:
-                size += NAMES * names + _turns_of([i.weight for i in service.instances], names) // TURNS
+                size += NAMES * names + _cycles_of([i.weight for i in service.instances], names)
             self._sized = service, size
         return size
 
@@ -225,13 +232,15 @@ class Compiler:
         return len(service.instances) + items // SAYS, len(names)
 
 
-def _turns_of(weights: Sequence[int], names: int) -> int:
-    """How many turns the cycles of a name and of so many below it have together, where weights differ: each
-    has one."""
+def _cycles_of(weights: Sequence[int], names: int) -> int:
+    """How many instances take the time of the cycles of a name and of so many below it, where weights differ:
+    each has one, and orders for it."""
     if len({*weights}) < 2:
         return 0
+    count = len(weights)
     cycle = min(sum(weights) // max(1, gcd(*weights)), MAX_CYCLE)
-    return cycle * (1 + names) * len(weights).bit_length()
+    places = min(cycle, VARIETY) * min(count, MAX_PLACES_OF_ORDER)
+    return (1 + names) * (cycle * count.bit_length() // TURNS + places // PLACES)
 
 
 def _size_routed(group: Sequence[Instance]) -> int:
