@@ -29,7 +29,7 @@ from kazoo.client import KazooClient
 from bench.server import PER_SERVICE, ZooKeeperServer, change_to_read, fill, payload
 from zkdns.answers.table import Delta, Table, position_of
 from zkdns.config import Settings
-from zkdns.model import Data
+from zkdns.model import Data, Event
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.inputs import Ready
 from zkdns.pipeline.pipeline import Pipeline
@@ -62,14 +62,12 @@ class Stages:
         self.heard = self.ended = 0.0
         publisher: Any = self.pipeline._publisher
         pipeline: Any = self.pipeline
-        driver: Any = self.driver
         self._time(pipeline._gathering, "work", "merge")
         self._time_steps(publisher._judging, "judge", "judge")
         self._time(pipeline._compiler, "compile", "compile")
         self._time(pipeline, "publish", "ready")
         self._time(pipeline, "step", "parse")
-        self._hear = driver._hear
-        driver._hear = self._note
+        self.driver.heard = self._note
 
     def _time(self, owner: Any, name: str, stage: str) -> None:
         call: Callable[..., Any] = getattr(owner, name)
@@ -100,11 +98,11 @@ class Stages:
 
         setattr(owner, name, timed)
 
-    def _note(self, name: str, root: str, events: list[Any], at: float) -> None:
-        if any(isinstance(event, Data) and event.path == PATH for event in events):
-            self.spent.clear()
-            self.heard, self.spent["noticed"] = time.perf_counter(), at
-        self._hear(name, root, events, at)
+    def _note(self, name: str, root: str, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Data) and event.path == PATH:
+                self.spent.clear()
+                self.heard, self.spent["noticed"] = time.perf_counter(), event.told_at
 
     def _put_in_force(self, delta: Delta) -> None:
         began = time.perf_counter()

@@ -37,7 +37,7 @@ ROOMS = {
 see all."""
 
 VALUES = {
-    "backlog", "client_map", "descriptors", "identity", "lack", "line", "lists", "model", "order",
+    "arrivals", "backlog", "client_map", "descriptors", "identity", "lack", "line", "lists", "model", "order",
     "overrides", "parts", "persistent", "printable", "problems", "roots", "routes", "steps",
     "toml", "topology", "transports", "turn", "wall",
 }  # fmt: skip

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from zkdns import descriptors, files, routes, toml, topology
+from zkdns import arrivals, descriptors, files, routes, toml, topology
 from zkdns.answers import (
     first_places,
     kept,
@@ -166,6 +166,9 @@ WALLS: dict[str, tuple[float, ...]] = {
     "changes kept in memory; KiB of an instance or a map that one may hold, and counts as several beyond": (
         journal_memory.MAX_KEPT,
         journal_memory.KIB_OF_ONE,
+    ),
+    "changes of services that are not in force yet, and of which it is known when they came": (
+        arrivals.MAX_WAITING,
     ),
     "overrides, characters of a `why`, of a `who`": (
         override_nodes.MAX_OVERRIDES,

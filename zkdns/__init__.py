@@ -43,7 +43,8 @@ it is next), `line` (the same, clients in turn), `turn` (how long one kind of wo
 (work that pauses in between), `transports` (what asyncio's leave to us when they end), `order` (long lists,
 sorted in short steps), `problems` (what is wrong, written out when somebody reads it), `parts` (a folder's
 parts: one file a part), `printable` (what others wrote, as it may be shown), `lists` (as people read them),
-`toml` (read with bounds), `wall` (round each item), `ensemble` (a ZooKeeper for demo and tests), `log`.
+`toml` (read with bounds), `wall` (round each item), `arrivals` (when came what is not in force yet),
+`ensemble` (a ZooKeeper for demo and tests), `log`.
 
 Reading order: model -> serve/respond -> answers/table -> answers/service ->
 answers/compilation -> answers/records -> registry/service_tree -> pipeline/pipeline -> pipeline/publisher ->

@@ -82,7 +82,14 @@ UNSEEN = Stat(0, 0, 0.0, True)
 """That of a node whose data we may not read."""
 
 
-class Children(Struct, frozen=True):
+class OfNode(Struct, frozen=True, kw_only=True):
+    """What is told of one node. `told_at`: when a watch event said first that it is another, by a clock of
+    whoever asks how late it is; 0 where none did, and all was read."""
+
+    told_at: float = 0.0
+
+
+class Children(OfNode, frozen=True):
     """The whole child list of `path` as of `zxid` (the pzxid of its Stat). Names only, any order."""
 
     path: str
@@ -90,7 +97,7 @@ class Children(Struct, frozen=True):
     zxid: int
 
 
-class Data(Struct, frozen=True):
+class Data(OfNode, frozen=True):
     """The data of `path`, ordered by `stat.mzxid`."""
 
     path: str
@@ -98,7 +105,7 @@ class Data(Struct, frozen=True):
     stat: Stat
 
 
-class Unreadable(Struct, frozen=True):
+class Unreadable(OfNode, frozen=True):
     """`path` is there but may not be read (an ACL, or a reply that can't be decoded)."""
 
     path: str

@@ -36,7 +36,6 @@ class Script:
         self.registries: dict[str, Any] = {}
         self.due: list[Ready | Exception] = []
         self.turns = 0
-        self.idle = True
         self.is_loading = False
         self.budgets: list[float] = []
         self.steps: list[Any] = []
@@ -159,19 +158,15 @@ async def test_what_is_due_is_published_before_anything_else_is_done(
     assert driven.told == ["asks for the rest", "due"], "the names are the same"
 
 
-async def test_a_change_is_measured_once_from_the_first_event_that_told_of_it(
+async def test_each_change_that_is_in_force_is_measured_from_when_it_came(
     driven: Driven, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module.time, "perf_counter", lambda: 50.0)
-    driven.script.idle = False
-    driven.driver._hear("r1", "/services", [], 10.0)
-    driven.driver._hear("r1", "/services", [], 30.0)
+    await driven.turn(Ready(served=(10.0, 30.0)), Ready(), Ready(served=(49.0,)))
     await until(lambda: driven.script.turns == 1)
-    assert driven.observed == [], "it is not in the answers yet"
-    driven.script.idle = True
-    await driven.turn(Ready())
-    await driven.turn(Ready())
-    assert driven.observed == [40.0]
+    await driven.turn()
+    await driven.turn()
+    assert driven.observed == [40.0, 20.0, 1.0]
 
 
 async def test_mirrors_are_paused_while_much_waits_and_told_so_once(driven: Driven) -> None:

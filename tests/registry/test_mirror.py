@@ -320,22 +320,6 @@ def test_who_accepts_connections_and_says_nothing_is_told_of_after_a_while(world
     assert world.mirror.status().trouble == mirror.NO_ANSWER
 
 
-def test_a_change_is_noticed_when_its_first_event_comes(world: World) -> None:
-    """It is measured from there until it is answered."""
-    world.connect()
-    world.now = 200.0
-    world.client.note(CHANGED, f"{ROOT}/web")
-    world.now = 201.0
-    world.client.note(CHANGED, f"{ROOT}/web")
-    world.now = 202.0
-    assert world.mirror.take_noticed() == 200.0
-    assert world.mirror.take_noticed() == 202.0  # none came since
-    world.now = 203.0
-    world.client.note(DELETED, f"{ROOT}/web")
-    world.now = 204.0
-    assert world.mirror.take_noticed() == 203.0
-
-
 def test_the_session_is_as_long_as_it_is_set() -> None:
     client, _ = open_client("127.0.0.1:1", ZooKeeperSettings(session_timeout=7.0))
     assert client._session_timeout == 7000
@@ -416,7 +400,7 @@ def test_a_flood_of_watch_events_keeps_nothing_from_being_sent(world: World) -> 
     world.settle()
     sent: list[int] = []
     notes: list[Callable[[], None]] = [lambda: sent.append(len(world.client.sent))] * (5 * mirror.NOTES)
-    notes[0] = partial(world.mirror._watched, world.client, CREATED, ROOT)  # type: ignore[arg-type]
+    notes[0] = partial(world.mirror._watched, world.client, CREATED, ROOT, 0.0)  # type: ignore[arg-type]
     world.mirror._take_notes(notes)
     assert sent[0] == 0
     assert sent[mirror.NOTES] > 0

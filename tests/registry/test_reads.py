@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from support.mirrored import Reading, three_deep
-from zkdns.model import Begin, Children, Data, Event, Session, Unreadable, Whole
+from zkdns.model import OF_NODES, Begin, Children, Data, Event, Session, Unreadable, Whole
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.audit import Audit
 from zkdns.registry.zk.portion import BATCH_BYTES, MAX_PATH_CHARACTERS, stand_in
@@ -1173,3 +1173,38 @@ def test_a_connection_that_is_lost_tells_nothing_of_what_went() -> None:
     world.drop(f"{ROOT}/web/a")
     world.reads.lost(world.now)
     assert not world.reads.more_went
+
+
+def test_what_is_read_bears_when_a_watch_event_told_of_it_first() -> None:
+    world = world_of_one()
+    assert {event.told_at for _, event in world.told if isinstance(event, OF_NODES)} == {0.0}, "none told"
+    world.told.clear()
+    world.put(f"{ROOT}/web/a", tell=False)
+    for at in (5.0, 6.0):
+        world.reads.watched(CHANGED, f"{ROOT}/web/a", at)
+    (first,) = world.poll()
+    world.put(f"{ROOT}/web/a", tell=False)
+    world.reads.watched(CHANGED, f"{ROOT}/web/a", 7.0)  # that was sent already
+    (second,) = world.poll()
+    world.put(f"{ROOT}/web/b", tell=False)
+    world.reads.watched(CREATED, f"{ROOT}/web/b", 8.0)
+    world.give(first, second)
+    world.put(f"{ROOT}/web/a")  # when, nobody says
+    world.serve()
+    told = [(event.path.removeprefix(ROOT), event.told_at) for _, event in world.told]  # type: ignore[union-attr]
+    assert told == [("/web/a", 5.0), ("/web", 8.0), ("/web/a", 0.0), *[("/web/b", 8.0)] * 2]
+
+
+def test_what_is_told_while_all_is_read_waits_for_that_and_after_a_loss_nothing_is_told_of() -> None:
+    world = world_of_one()
+    world.reads.again(world.now)
+    world.now += 1.0
+    world.told.clear()
+    world.poll()
+    world.put(f"{ROOT}/web/b", tell=False)
+    world.reads.watched(CREATED, f"{ROOT}/web/b", 5.0)
+    world.reads.lost(world.now)
+    world.connect()
+    assert world.view == world.truth
+    assert not any(event.told_at for _, event in world.told if isinstance(event, OF_NODES))
+    assert not any(root._told_at for root in world.reads._roots)

@@ -79,6 +79,7 @@ def quiet(world: Machine) -> None:
             continue
         assert not replica.pipeline.is_loading, f"{replica.id} is not ready"
         _ages(world, replica)
+        _in_force(replica)
         serial = sum(view.serial_of(name) for name in view.trees) & 0xFFFFFFFF
         found = replica.pipeline.registries.serial
         assert found == serial, f"{replica.id}: serial {found:#x}, not {serial:#x}"
@@ -100,6 +101,18 @@ def _ages(world: Machine, replica: Replica) -> None:
             assert since is not None, f"{replica.id}: {name} is out of reach, and fresh"
             age = world.now + replica.ahead - since
             assert age >= world.now - cut, f"{replica.id}: {name} is as old as {age}, and not older"
+
+
+def _in_force(replica: Replica) -> None:
+    """No change that came is still said to be on its way to the answers."""
+    latency = replica.pipeline._latency
+    stations = {"shown": latency.shown, "due": latency.due, "judged": latency.judged}
+    for name, link in replica.links.items():
+        stations[f"ordered at {name}"] = link.registry.ordered
+        if (tree := link.registry.tree) is not None:
+            stations |= {f"heard of {name}": tree.passage.heard, f"made of {name}": tree.passage.made}
+    waiting = {name: station.came for name, station in stations.items() if station.came}
+    assert not waiting, f"{replica.id}: these changes are not in force: {waiting}"
 
 
 def _nodes(world: Machine, replica: Replica) -> None:

@@ -48,9 +48,9 @@ def plant(theme: str, first: int = 0) -> Callable[[Plant], Plant]:
 def drop_an_event_while_draining(patch: pytest.MonkeyPatch) -> None:
     real = root_reads.RootReads.watched
 
-    def watched(self: Any, kind: int, path: str, one_shot: bool) -> None:
+    def watched(self: Any, kind: int, path: str, one_shot: bool, at: float) -> None:
         if self.work is not root_reads.Work.DRAIN:
-            real(self, kind, path, one_shot)
+            real(self, kind, path, one_shot, at)
 
     patch.setattr(root_reads.RootReads, "watched", watched)
 
@@ -71,10 +71,10 @@ def let_a_late_read_resurrect(patch: pytest.MonkeyPatch) -> None:
     """What is read already when a deletion is told is taken for the truth."""
     real = root_reads.RootReads.watched
 
-    def watched(self: Any, kind: int, path: str, one_shot: bool) -> None:
+    def watched(self: Any, kind: int, path: str, one_shot: bool, at: float) -> None:
         # A node's going is told twice: by the recursive watch, and by the watch of the list that named it.
         if not (kind in (DELETED, CHILD) and self.in_flight):
-            real(self, kind, path, one_shot)
+            real(self, kind, path, one_shot, at)
 
     patch.setattr(root_reads.RootReads, "watched", watched)
 
@@ -316,3 +316,9 @@ def be_as_old_as_the_clock_says(patch: pytest.MonkeyPatch) -> None:
 def hold_by_the_clock_as_it_is_set(patch: pytest.MonkeyPatch) -> None:
     """What is kept for some seconds is kept for hours, or let go at once."""
     patch.setattr(guard, "shift", lambda losses, by: losses)
+
+
+@plant("reading")
+def forget_that_a_change_is_in_force(patch: pytest.MonkeyPatch) -> None:
+    """It is told of as late as the next one of its service."""
+    patch.setattr(Publisher, "_count_served", lambda self, name: None)

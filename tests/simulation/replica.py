@@ -106,7 +106,7 @@ class Link:
                 path = str(rest)
                 if len(path) % 2 and not path.startswith(OWN):  # somebody asks for half of what changes
                     self.reads.favour((path,))
-                self.reads.watched(number, path)
+                self.reads.watched(number, path, now)
                 self.ephemerals.watched(path)
             elif part == READS:
                 resyncs = self.reads.resyncs
@@ -192,6 +192,8 @@ class Replica:
         self.looked_at: dict[str, Service] = {}
         """Services that were held against what was ever registered."""
         self._wake = now
+        self.served = 0
+        """Changes of services that came, and are in force."""
 
     @property
     def wake(self) -> float:
@@ -229,6 +231,8 @@ class Replica:
         while more:
             ready = self.pipeline.ready(now + self.ahead)
             more = ready.more
+            self.served += len(ready.served)
+            assert all(at <= now for at in ready.served), "it is in force before it came"
             self._wake = float("inf") if ready.wake is None else ready.wake - self.ahead
             if self.answers_queries:
                 self.table.apply(ready.delta)

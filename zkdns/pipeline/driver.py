@@ -101,8 +101,6 @@ class Driver:
         self._turn: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._wakes_at: float | None = None
-        self._noticed: float | None = None
-        """When the oldest watch event came whose change is not in the answers yet (perf_counter)."""
         self._answered = 0.0
         """When what moved was put in force last (perf_counter)."""
         self._stopped = False
@@ -188,11 +186,9 @@ class Driver:
             url, zookeeper, registry.scopes, partial(self._hear, name), self._mirrors,
         )  # fmt: skip
 
-    def _hear(self, name: str, root: str, events: list[Event], at: float, more_went: bool = False) -> None:
+    def _hear(self, name: str, root: str, events: list[Event], more_went: bool) -> None:
         if self.heard is not None:
             self.heard(name, root, events)
-        if self._noticed is None:
-            self._noticed = at
         self.step(Heard(name, root, tuple(events), more_went))
 
     def _host_changed(self, host: str, addresses: tuple[str, ...]) -> None:
@@ -244,9 +240,8 @@ class Driver:
         self._soon()
 
     def _do(self, ready: Ready) -> None:
-        if self._noticed is not None and self.pipeline.idle:
-            self._observe(self._answered - self._noticed)
-            self._noticed = None
+        for came in ready.served if not self.pipeline.is_loading else ():
+            self._observe(self._answered - came)
         if ready.is_behind is not self._is_paused:
             self._is_paused = ready.is_behind
             for mirror in self.mirrors:

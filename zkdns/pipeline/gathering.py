@@ -7,9 +7,10 @@ a node is gone is told by what else of its session stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
+from zkdns.arrivals import NOTHING as NOTHING_CAME
 from zkdns.backlog import FEW, Backlog
 from zkdns.health.health import Health
 from zkdns.model import Catalog, Change, Problem
@@ -17,6 +18,7 @@ from zkdns.persistent import PersistentMap, differing
 from zkdns.pipeline.defaults import ServiceDefaults
 from zkdns.pipeline.gather import Gatherer
 from zkdns.pipeline.hostnames import Hostnames
+from zkdns.pipeline.latency import Latency
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.registries import Registries
 from zkdns.pipeline.routes import RouteBook
@@ -56,6 +58,7 @@ class Gathering:
         routes: RouteBook,
         hostnames: Hostnames,
         health: Health,
+        latency: Latency,
         defaults: ServiceDefaults,
         wall: Wall,
     ) -> None:
@@ -67,6 +70,7 @@ class Gathering:
         self._routes = routes
         self._hostnames = hostnames
         self._health = health
+        self._latency = latency
         self._wall = wall
         self._overrides: ByService = PersistentMap()
         """What is ordered."""
@@ -144,6 +148,8 @@ class Gathering:
                 self._taking = self._take(now)
                 if not self._go_on(is_late):
                     return
+            elif self._latency.shown.came:
+                self._latency.hand_on(())
             if is_late():
                 return
 
@@ -166,11 +172,15 @@ class Gathering:
         yield from gatherer.take([r for r in self._registries.values() if r.is_known], self._routes.laid)
         if self.catalog.problems is not old.problems:
             self._wall.count("catalog", self.catalog.problems)
+        changed: Collection[str] = ()
         if gatherer.services is not self._publisher.registered:
             yield from self._hostnames.follow(gatherer.services)
-            self.defaults.forget((yield from self._publisher.take(gatherer.services, now)))
+            changed = yield from self._publisher.take(gatherer.services, now)
+            self.defaults.forget(changed)
             if gatherer.views.are_there:  # what is ordered for instances is for their like in views, too
                 self._is_to_order = True
+        if self._latency.shown.came:
+            self._latency.hand_on(changed)
 
     def _go_on(self, is_late: Callable[[], bool]) -> bool:
         """With what is handed on in part, until it is late. Returns whether all of it is."""
@@ -188,18 +198,23 @@ class Gathering:
         self._is_to_order = self.is_taking or self._registries.take_overrides(ORDERS)
         if self.is_taking:
             return
+        came = NOTHING_CAME if self._is_to_order else self._registries.take_orders()
         before, self._overrides = self._overrides, self._registries.overrides
         own = self._registries.own
         if own is not None and (wrong := own.overrides.problems()) is not self._wrong:
             self._wrong = wrong
             self._wall.count("overrides", wrong)
-        if self._overrides is not before:
+        moved = differing(before, self._overrides)
+        if moved:
             laid = self._routes.laid
-            for name in differing(before, self._overrides):
+            for name in moved:
                 if self._overrides.get(name, NOTHING).get("") != laid.get(name):
                     self._unlaid[name] = None
             self._lay(AT_A_TIME)
         self._publisher.mark(self._health.override(self._gatherer.views.spread(self._overrides)))
+        # Of what is read at once each order counts with the first service that is judged by it.
+        if came and (meant := next(filter(self._publisher.is_to_judge, moved), None)) is not None:
+            self._latency.due.put(meant, came)
 
     def _lay(self, most: int) -> None:
         """Lay some of what is ordered for services over them."""

@@ -165,7 +165,8 @@ class Ready(Struct, frozen=True):
     probed from now on, by path, None for no more (what moved since the last time). `resolve`: the host
     names to follow. `write`: nodes of ours under /zkdns to be kept with this data. `compile`: work for
     threads. `wake`: when to ask again if nothing happens; `more`: there is more to do at once. `is_behind`:
-    registries are to tell no more until there is a Ready without it.
+    registries are to tell no more until there is a Ready without it. `served`: when the changes came (as
+    `told_at` of their events) that are in force now.
     """
 
     delta: Delta = NOTHING
@@ -177,6 +178,7 @@ class Ready(Struct, frozen=True):
     wake: float | None = None
     more: bool = False
     is_behind: bool = False
+    served: tuple[float, ...] = ()
 
 
 Judgement: TypeAlias = Steps[tuple[Service, float | None]]

@@ -47,6 +47,7 @@ from zkdns.pipeline.inputs import (
     subject,
 )
 from zkdns.pipeline.judging import Judging, undrained
+from zkdns.pipeline.latency import Latency
 from zkdns.pipeline.locality import Localities
 from zkdns.pipeline.own_nodes import OwnNodes
 from zkdns.pipeline.own_roots import OwnRoots
@@ -120,14 +121,19 @@ class Pipeline:
         sessions = Sessions(lambda now: self._hearing.awaits_losses(now) or self.registries.has_work)
         causes = Causes(sessions.why_gone, self._health.override_of, self.registries.lifted_by)
         self._telling = Telling(causes, self.wall)
+        self._latency = Latency(self._gatherer.views.of)
+        for registry in self.registries.values():
+            if registry.tree is not None:
+                registry.tree.passage.shown = self._latency.shown
         self._publisher = Publisher(
             self.services, routes=self.routes, judging=judge, compiler=self._compiler, sessions=sessions,
-            telling=self._telling, moved=self._hostnames.changed, wall=self.wall, tick=tick,
+            telling=self._telling, latency=self._latency, moved=self._hostnames.changed, wall=self.wall,
+            tick=tick,
         )  # fmt: skip
         self._gathering = Gathering(
             self.registries, self._gatherer, self._publisher,
-            routes=self.routes, hostnames=self._hostnames, health=self._health, wall=self.wall,
-            defaults=ServiceDefaults(settings.service_defaults, settings.file),
+            routes=self.routes, hostnames=self._hostnames, health=self._health, latency=self._latency,
+            wall=self.wall, defaults=ServiceDefaults(settings.service_defaults, settings.file),
         )  # fmt: skip
         # what stands under /zkdns, and what is wrong
         writes = replica is not None and self.registries.own is not None
@@ -299,6 +305,7 @@ class Pipeline:
             self._wake(now),
             not is_done or self.builder.has_more,
             self._hearing.is_behind or (self._gathering.is_behind and not is_loading),
+            self._latency.take(),
         )  # fmt: skip
 
     def _finish_start(self, now: float) -> None:

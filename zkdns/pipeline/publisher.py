@@ -20,6 +20,7 @@ from zkdns.pipeline.changes import Moment, ramp_end
 from zkdns.pipeline.compiler import Compiler
 from zkdns.pipeline.inputs import Compiled, Followed
 from zkdns.pipeline.judging import Judging
+from zkdns.pipeline.latency import Latency
 from zkdns.pipeline.placement import Placement, Replacement
 from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import NOBODY, Sessions
@@ -45,6 +46,7 @@ class Publisher:
         compiler: Compiler,
         sessions: Sessions,
         telling: Telling,
+        latency: Latency,
         moved: Callable[[Service | None, Service | None], Iterable[str]],
         wall: Wall,
         tick: Callable[[], float],
@@ -56,6 +58,7 @@ class Publisher:
         self._compiler = compiler
         self._sessions = sessions
         self._telling = telling
+        self._latency = latency
         self._wall = wall
         self._tick = tick
         self._agenda = Agenda()
@@ -126,6 +129,10 @@ class Publisher:
         self._agenda.tell(changed)
         return changed
 
+    def is_to_judge(self, name: str) -> bool:
+        """Whether it is due."""
+        return name in self._agenda.queue
+
     def mark(self, names: Iterable[str]) -> None:
         """These services must be judged and compiled again."""
         self._agenda.mark(names)
@@ -172,6 +179,13 @@ class Publisher:
         if self._placement.finish(done, moment) and done.name in self._overtaken:
             self._overtaken.discard(done.name)
             self.mark([done.name])
+        if self._latency.judged.came:
+            self._count_served(done.name)
+
+    def _count_served(self, name: str) -> None:
+        """What was told of it is in force, unless it is to go on being judged or compiled."""
+        if not (name in self._begun or name in self._under_way or name in self._composed):
+            self._latency.end(name)
 
     def preview(self, targets: Iterable[Target], now: float) -> dict[str, Service]:
         """What these lead to and no route does yet, as it would be judged, by name."""
@@ -204,6 +218,8 @@ class Publisher:
                 self._begun.pop(name, None)
                 known = self.registered.get(name) or self.services.get(name)
                 self._wall.note(known.path if known is not None else name, error)
+            if self._latency.judged.came:
+                self._count_served(name)
             ended = self._tick()
             cost = self._costs.pop(name, 0.0) + ended - began
             if name in self._begun:
@@ -242,6 +258,8 @@ class Publisher:
         if name in self._under_way or name in self._begun:
             self._overtaken.add(name)
             return False
+        if (due := self._latency.due).came:
+            self._latency.judged.put(name, due.take(name))
         self._begun[name] = self._judge_and_publish(name, moment)
         return self._go_on(name, moment)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, ValuesView
 
+from zkdns.arrivals import NOTHING, Came
 from zkdns.config import Settings
 from zkdns.health.guard import NO_GRACE, Grace
 from zkdns.model import Catalog, Change, Override, serial_of
@@ -116,6 +117,10 @@ class Registries(Mapping[str, Registry]):
     def take_overrides(self, most: int) -> bool:
         """Read so many of the overrides that were told of: whether more are left."""
         return self.own is not None and OVERRIDES in self.own.wholes and self.own.overrides.take(most)
+
+    def take_orders(self) -> Came:
+        """When came what operators ordered since the last call."""
+        return self.own.take_orders() if self.own is not None else NOTHING
 
     def lifted_by(self, service: str) -> int:
         """The transaction that ended what was laid over a service; 0 for none."""

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
+from zkdns.arrivals import NOTHING, Arrivals, Came
 from zkdns.identity import carry
-from zkdns.model import Catalog, Event, Instance, Problem, Service, Session, Whole
+from zkdns.model import Catalog, Event, Instance, OfNode, Problem, Service, Session, Whole
 from zkdns.persistent import PersistentMap, differing
 from zkdns.pipeline.replica import ServerNode, read_node
 from zkdns.registry.format_reader import labelled
@@ -22,7 +23,7 @@ from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.stored import StoredServices
 from zkdns.registry.url import RegistryURL
 from zkdns.registry.znodes import Nodes
-from zkdns.roots import HEALTH, SERVERS, TOPOLOGY
+from zkdns.roots import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 from zkdns.steps import Steps
 from zkdns.wall import Wall
 
@@ -31,6 +32,9 @@ PATIENCE: Final = 5.0
 
 STATE_WAIT: Final = 0.5
 """The same where the state directory holds what it last said."""
+
+BELOW: Final = "below"
+"""What is told of a service's overrides, and not of their list."""
 
 SERVERS_AT_ONCE: Final = 256
 """Nodes of replicas that are read in one turn: more than anybody has, and some milliseconds."""
@@ -77,6 +81,8 @@ class Registry:
         self.wholes: set[str] = set()
         self.current: set[str] = set()
         """Roots that were read since the ensemble was out of reach."""
+        self.ordered = Arrivals()
+        """When came what was told of overrides."""
         self._is_read = False
         self._is_refused = False
         self.graced_until = float("-inf")
@@ -123,6 +129,8 @@ class Registry:
             (self.current.add if event.connected else self.current.discard)(root)
             self._lost = self._lost or (not event.connected and self.is_whole)
         yield from reducer.steps(event)
+        if reducer is self.overrides and isinstance(event, OfNode) and event.told_at:
+            self.ordered.tell("" if event.path == OVERRIDES else BELOW, event)
         if isinstance(event, Session) and self.tree is not None:
             self.tree.tell_age(now)  # as it is taken: while it waited, somebody may have set the clock
         if isinstance(event, Whole):
@@ -161,6 +169,14 @@ class Registry:
         """What can't be read of what stands under /zkdns."""
         own = self.overrides, self.topology, self.servers, self.ballots
         return [problem for one in own for problem in one.refusals]
+
+    def take_orders(self) -> Came:
+        """When came what operators ordered since the last call. That folders come and go orders nothing where
+        more is told."""
+        if not self.ordered.came:
+            return NOTHING
+        by_lists = self.ordered.take("")
+        return self.ordered.take(BELOW) or by_lists
 
     def read_servers(self) -> Mapping[str, ServerNode]:
         """The live replicas by id. Of those that changed since the last call only so many are read."""

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
+from msgspec import Struct
+
+from zkdns.arrivals import Came
 from zkdns.model import Children, Data, Problem, Service, Unreadable, fault
 from zkdns.registry.layout import Layout
 from zkdns.registry.listing import STEP, Listing
@@ -21,6 +24,15 @@ Assembled: TypeAlias = tuple[Service | None, tuple[Problem, ...]]
 """A service, and what is wrong with it."""
 
 READABLE = "give us the right to read it, or remove it"
+
+
+class Begun(Struct, frozen=True):
+    """A service that is to be made: whether as one of many that one list has, when came what it is made for,
+    and what is left of it."""
+
+    is_one_of_many: bool
+    came: Came
+    steps: Steps[Assembled] | None = None
 
 
 class Reader(Protocol):

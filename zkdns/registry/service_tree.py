@@ -14,8 +14,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, Final
 
-from msgspec import Struct
-
+from zkdns.arrivals import NOTHING, Passage
 from zkdns.backlog import FEW, Backlogs
 from zkdns.model import (
     EMPTY,
@@ -24,6 +23,7 @@ from zkdns.model import (
     Catalog,
     Children,
     Event,
+    OfNode,
     Problem,
     Service,
     Session,
@@ -35,7 +35,7 @@ from zkdns.order import in_order
 from zkdns.persistent import PersistentMap
 from zkdns.problems import Problems, ours_of
 from zkdns.registry.listing import STEP
-from zkdns.registry.reading import READABLE, Assembled, Reader, Reading
+from zkdns.registry.reading import READABLE, Assembled, Begun, Reader, Reading
 from zkdns.registry.scope import Scope, scopes
 from zkdns.registry.znodes import Znode
 from zkdns.steps import SLICE, Steps, walk
@@ -75,6 +75,8 @@ class ServiceTree:
         self._is_turn_of_begun = False
         self._stale_since: float | None = None
         self._catalog = EMPTY
+        self.passage = Passage()
+        """When what is told came, until it is shown."""
 
     @property
     def zxid(self) -> int:
@@ -137,9 +139,12 @@ class ServiceTree:
                 except StopIteration as end:
                     service, problems = end.value
                     self.take(name, service, problems, begun.is_one_of_many)
+                    if begun.came:
+                        passage = self.passage
+                        (passage.made if name in self._moved else passage.shown).put(name, begun.came)
                     size += 1 + (len(service.instances) if service is not None else 0)
                 else:
-                    self._begun[name] = Begun(begun.is_one_of_many, steps)  # behind the others
+                    self._begun[name] = Begun(begun.is_one_of_many, begun.came, steps)  # behind the others
                     size += SLICE
             if name in self._overtaken and name not in self._begun:
                 self._dirty.put(name, self._overtaken.pop(name))
@@ -150,9 +155,10 @@ class ServiceTree:
         """What is made in part has every second turn."""
         self._is_turn_of_begun = bool(self._begun) and not (self._dirty and self._is_turn_of_begun)
         if not self._is_turn_of_begun:
+            heard = self.passage.heard
             name, is_one_of_many = self._dirty.take_next()
             if name not in self._begun:
-                return name, Begun(is_one_of_many)
+                return name, Begun(is_one_of_many, heard.take(name) if heard.came else NOTHING)
             self._overtaken[name] = is_one_of_many
         return self._begun.popitem(last=False)
 
@@ -165,6 +171,9 @@ class ServiceTree:
         rest = serial_of(self.zxid), all(r.is_whole for r in self.reducers.values()), self._stale_since
         if moved or self._is_moved or rest != (old.serial, old.complete, old.stale_since):
             self._is_moved = False
+            if (station := self.passage.made).came:
+                for name in moved:
+                    self.passage.shown.put(name, station.take(name))
             services = self._shown = self._shown.changed({n: self._services.get(n) for n in moved})
             self._catalog = Catalog(services, old.problems if self._is_told else self._problems(), *rest)
         return self._catalog
@@ -277,13 +286,6 @@ class ServiceTree:
         return Problems(spell, [*chain.from_iterable(self._ours.values()), *ours_of(faults)])
 
 
-class Begun(Struct, frozen=True):
-    """A service that is to be made: whether as one of many that one list has, and what is left of it."""
-
-    is_one_of_many: bool
-    steps: Steps[Assembled] | None = None
-
-
 class Root:
     """One root that is watched: its reading in force, and the one that is under way."""
 
@@ -325,7 +327,7 @@ class Root:
             if self._next is not None:
                 yield from self._prepare(self._next)
                 return
-            yield from self._pass_on(are_many=event.path == self._scope.root)
+            yield from self._pass_on(event.path == self._scope.root, event if event.told_at else None)
             if self._is_refused != (self.now.listing.refused is not None):
                 yield from self._end(None)
         elif isinstance(event, Begin):
@@ -344,10 +346,13 @@ class Root:
         tree = self._tree
         return Reading(self._scope.root, tree.base, tree.reader, before, tree.wall)
 
-    def _pass_on(self, are_many: bool) -> Iterator[None]:
+    def _pass_on(self, are_many: bool, by: OfNode | None = None) -> Iterator[None]:
+        """`by`: of which a watch event told, where that is known."""
         touched, self.now.touched = self.now.touched, {}
         self.now.filled.clear()
         for at, name in enumerate(touched, 1):
+            if by is not None:
+                self._tree.passage.heard.tell(name, by)
             self._tree.mark(name, are_many)
             if not at % STEP:
                 yield
@@ -391,4 +396,4 @@ class Root:
                     self._tree.mark(name, True)
         self._made.clear()
         yield from old.end()
-        yield from self._pass_on(are_many=True)
+        yield from self._pass_on(True)

@@ -28,17 +28,16 @@ class Source(Protocol):
 
 
 class ZooKeeperSource:
-    """`scopes`: what is read. `hear(root, events, at, more_went)` is called in the loop; `at`: when the first
-    watch event of them came (perf_counter); `more_went`: whether more went there than is read. `mirrors`:
-    those that there are, by ensemble; each is shared by all who read from it, so that one session carries
-    them."""
+    """`scopes`: what is read. `hear(root, events, more_went)` is called in the loop; `more_went`: whether
+    more went there than is read. `mirrors`: those that there are, by ensemble; each is shared by all who read
+    from it, so that one session carries them."""
 
     def __init__(
         self,
         url: RegistryURL,
         settings: ZooKeeperSettings,
         scopes: Iterable[Scope],
-        hear: Callable[[str, list[Event], float, bool], None],
+        hear: Callable[[str, list[Event], bool], None],
         mirrors: dict[frozenset[str], Mirror],
     ) -> None:
         self.url = url
@@ -59,7 +58,6 @@ class ZooKeeperSource:
 
     def _emit(self, scope: Scope, events: list[Event]) -> None:
         try:
-            at, more_went = self.mirror.take_noticed(), self.mirror.more_went
-            self._loop.call_soon_threadsafe(self._hear, scope.root, events, at, more_went)
+            self._loop.call_soon_threadsafe(self._hear, scope.root, events, self.mirror.more_went)
         except RuntimeError:
             pass  # the loop is closed: the server is ending

@@ -160,7 +160,7 @@ def _registry(status: Status, counters: Counters) -> Iterable[Metric]:
     )  # fmt: skip
     yield _histogram(
         "zkdns_change_seconds",
-        "Time from a watch event to the answer being served.",
+        "Time from a change's watch event to the answer being served, by transaction and service.",
         *counters.change_seconds,
     )
     yield _gauge("zkdns_serial", "The SOA serial.", status.serial)

@@ -118,7 +118,6 @@ class Mirror:
         self._emit = dict.fromkeys(scopes, emit)
         self._watchdog = watchdog
         self._inbox: queue.SimpleQueue[Note] = queue.SimpleQueue()
-        self._noticed: float | None = None
         patience = max(15.0, 2 * settings.session_timeout)
         self._reads = Reads(
             self._emit,
@@ -208,11 +207,6 @@ class Mirror:
         """Whether more went than was told of; to be asked by whom it tells."""
         return self._reads.more_went
 
-    def take_noticed(self) -> float:
-        """When the first watch event came since the last call (perf_counter); now, where none did."""
-        noticed, self._noticed = self._noticed, None
-        return time.perf_counter() if noticed is None else noticed
-
     # --- kazoo's connection thread: notes only --------------------------------------------------------
 
     def _open(self) -> None:
@@ -223,9 +217,7 @@ class Mirror:
             client.default_acl = own_acl(self._settings)
 
         def note(kind: int, path: str) -> None:
-            if self._noticed is None:
-                self._noticed = time.perf_counter()
-            self._inbox.put(partial(self._watched, client, kind, path))
+            self._inbox.put(partial(self._watched, client, kind, path, time.perf_counter()))
 
         adopt(client, note)
         client.add_listener(lambda state: self._inbox.put(partial(self._turned, client, state)))
@@ -280,10 +272,10 @@ class Mirror:
         for scope, events in self._reads.events():
             self._emit[scope](scope, events)
 
-    def _watched(self, client: KazooClient, kind: int, path: str) -> None:
+    def _watched(self, client: KazooClient, kind: int, path: str, at: float) -> None:
         if client is self._client:
             self._ephemerals.watched(path)
-            self._reads.watched(kind, path)
+            self._reads.watched(kind, path, at)
 
     def _replied(self, client: KazooClient, part: Reads | Ephemerals, request: Request, outcome: Any) -> None:
         if client is not self._client:

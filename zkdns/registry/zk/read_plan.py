@@ -116,9 +116,14 @@ class ReadPlan:
         self._suspected = self._root[""]
 
     def take(
-        self, request: ReadRequest, data: Node | int, names: tuple[str, ...] | int | None
+        self,
+        request: ReadRequest,
+        data: Node | int,
+        names: tuple[str, ...] | int | None,
+        told_at: float = 0.0,
     ) -> tuple[list[Event], list[ReadRequest]]:
-        """Take one reply: the events that it makes, and the reads that it asks for."""
+        """Take one reply: the events that it makes, and the reads that it asks for. `told_at`: when a watch
+        event asked for it."""
         path = request.path
         here = self.scope.at(path)
         if here is None:
@@ -130,26 +135,26 @@ class ReadPlan:
         if at_root:
             self.missing = NO_NODE in (data, names)
         if isinstance(data, int):
-            return self._refuse(path, data)
+            return self._refuse(path, data, told_at)
         if isinstance(names, int):
-            return self._refuse(path, names)
+            return self._refuse(path, names, told_at)
         events: list[Event] = []
         word = 2 * data.mzxid + (data.children > 0 and not here.lists)
         if at_root and self._suspected != UNTOLD:
             self.masked = self.masked or self._suspected == word
             self._suspected = UNTOLD
         if (here.data or at_root) and siblings[name] != word:
-            events.append(Data(path, data.data, data.stat))
+            events.append(Data(path, data.data, data.stat, told_at=told_at))
         siblings[name] = word
         if not here.lists:
             return events, []
         if names is None:
             return events, [] if path in self._names else [ReadRequest(path, True)]
-        listing, more = self._take_children(here, path, data.pzxid, names)
+        listing, more = self._take_children(here, path, data.pzxid, names, told_at)
         return events + listing, more
 
     def _take_children(
-        self, here: Spot, path: str, pzxid: int, names: tuple[str, ...]
+        self, here: Spot, path: str, pzxid: int, names: tuple[str, ...], told_at: float
     ) -> tuple[list[Event], list[ReadRequest]]:
         """What a list makes another, and the nodes on it that nothing was told of yet."""
         events: list[Event] = []
@@ -162,14 +167,14 @@ class ReadPlan:
             if len(name) > longest:
                 name = stand_in(name)
                 if old is None or old.get(name) != STANDS_IN:
-                    refused.append(Unreadable(child_of(path, name), TOO_LONG))
+                    refused.append(Unreadable(child_of(path, name), TOO_LONG, told_at=told_at))
                 new[name] = STANDS_IN
                 continue
             new[name] = UNTOLD if old is None else old.get(name, UNTOLD)
             if new[name] == UNTOLD:
                 more.append(ReadRequest(child_of(path, name), below.lists))
         if old is None or old.keys() != new.keys() or self._pzxid[path] != pzxid:
-            events.append(Children(path, tuple(new), pzxid))
+            events.append(Children(path, tuple(new), pzxid, told_at=told_at))
         self._names[path] = new
         self._pzxid[path] = pzxid
         if old is not None:
@@ -213,7 +218,7 @@ class ReadPlan:
         for name in self._names.pop(path, ()):
             self._forget(child_of(path, name))
 
-    def _refuse(self, path: str, code: int) -> tuple[list[Event], list[ReadRequest]]:
+    def _refuse(self, path: str, code: int, told_at: float) -> tuple[list[Event], list[ReadRequest]]:
         root = self.scope.root
         if code == NO_NODE and path == root:
             before = self._pzxid.get(root)
@@ -221,7 +226,7 @@ class ReadPlan:
             self._pzxid.clear()
             self._root[""] = UNTOLD
             self._pzxid[root] = MISSING
-            return ([Children(root, (), 0)] if before != MISSING else []), []
+            return ([Children(root, (), 0, told_at=told_at)] if before != MISSING else []), []
         if code == NO_NODE:
             # Gone between its parent's listing and this read: what is listed now decides.
             self._doubt(path)
@@ -232,4 +237,4 @@ class ReadPlan:
         self._forget(path)
         self._tell(path, UNREADABLE)
         why = "its ACL does not let us read it" if code == NO_AUTH else f"ZooKeeper's error {code}"
-        return [Unreadable(path, why)], []
+        return [Unreadable(path, why, told_at=told_at)], []

@@ -154,11 +154,12 @@ class Reads:
             self._pause = min(MAX_RETRY_SECONDS, 2 * self._pause + MIN_RETRY_SECONDS)
             self._retry_at = now + self._pause
 
-    def watched(self, kind: int, path: str) -> None:
-        """A watch event: its type and path."""
+    def watched(self, kind: int, path: str, at: float = 0.0) -> None:
+        """A watch event: its type and path, and when it came, for those who ask how late what it tells of is
+        told."""
         for root in self._roots:
             if path.startswith(root.scope.root):  # of thousands that come at once most are of one
-                root.watched(kind, path, self.one_shot)
+                root.watched(kind, path, self.one_shot, at)
 
     def favour(self, paths: Iterable[str]) -> None:
         """Somebody asks for the service that these nodes are of: what is told of it is read first."""
@@ -278,7 +279,7 @@ class Reads:
         ops = reads(requests)
         self.count += len(ops)
         self._batches += 1
-        batch = Batch(root, requests, [], len(ops))
+        batch = Batch(root, requests, [], len(ops), root.take_times(requests))
         if not self.one_shot:
             for what in root.list_watches(requests):
                 self._under_way.ask(Asked(what, now, of_list=True))
@@ -291,7 +292,7 @@ class Reads:
     def _take_batch(self, batch: Batch, now: float) -> None:
         root = batch.root
         self._batches -= 1
-        self._tell(root, root.take(batch.requests, batch.replies))
+        self._tell(root, root.take(batch.requests, batch.replies, batch.times))
         if root.missed:
             self.repairs += len(root.missed)
             summary = f"the audit found {len(root.missed)} changes that no watch told"

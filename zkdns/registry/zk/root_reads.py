@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Final, cast
 
 from zkdns.model import OF_NODES, Begin, Event, Unreadable, Whole
@@ -76,6 +77,8 @@ class RootReads:
         self._watched_lists: set[str] = set()
         self._went_from: set[str] = set()
         """Lists that something went from, as watch events told, and that were not read since."""
+        self._told_at: dict[ReadRequest, float] = {}
+        """When a watch event asked first for what is not sent yet."""
         self._was_missing = False
         self._began = 0.0
 
@@ -121,6 +124,7 @@ class RootReads:
         self._dirty.clear()
         self._ahead.clear()
         self._went_from.clear()
+        self._told_at.clear()
 
     # --- work ---------------------------------------------------------------------------------------
 
@@ -131,6 +135,7 @@ class RootReads:
         self._ahead.clear()
         self._queued.clear()
         self._went_from.clear()
+        self._told_at.clear()
         self._next = ReadPlan(self.scope)
         self._begin(Work.WHOLE, [ReadRequest(self.scope.root, True)], now)
         return [Begin()]
@@ -186,10 +191,12 @@ class RootReads:
         self._tries.clear()
         if not self._dirty:
             self._went_from.clear()
+            self._told_at.clear()
 
     # --- watch events and replies ---------------------------------------------------------------------
 
-    def watched(self, kind: int, path: str, one_shot: bool) -> None:
+    def watched(self, kind: int, path: str, one_shot: bool, at: float = 0.0) -> None:
+        """A watch event, and when it came."""
         requests = mark(self.scope, kind, path, one_shot)
         if requests is None:
             self.anew = True
@@ -206,6 +213,8 @@ class RootReads:
                 self._went_from.update(request.path for request in requests if request.listing)
             is_told_by_list = False
             for request in requests:
+                if at:
+                    self._told_at.setdefault(request, at)
                 if may_overtake and self._is_short(request):
                     self._put_ahead(request)
                     is_told_by_list = True
@@ -217,6 +226,7 @@ class RootReads:
         for request in (ReadRequest(path, True), ReadRequest(path, False)):
             self._queued.discard(request)
             self._dirty.pop(request, None)
+            self._told_at.pop(request, None)
         self._went_from.discard(path)
         if self.work is Work.DRAIN and not (self._queued or self.in_flight):
             self.end(self._began)  # nothing is left of it, so that no reply would end it
@@ -255,6 +265,12 @@ class RootReads:
         self.in_flight += 1
         return batch
 
+    def take_times(self, batch: Iterable[ReadRequest]) -> list[float]:
+        """When watch events asked for what is sent now; 0 where none did."""
+        if not self._told_at:
+            return []
+        return [self._told_at.pop(request, 0.0) for request in batch]
+
     def list_watches(self, batch: Iterable[ReadRequest]) -> list[AddWatch | WatchedRead]:
         """What is sent before these are read: since 3.8.4 and 3.9.2 a server tells nothing of a node that we
         may not read (CVE-2024-23944), but those who watch a list are told that it changed."""
@@ -269,15 +285,18 @@ class RootReads:
                 watches.append(AddWatch(path, PERSISTENT))
         return watches
 
-    def take(self, batch: Sequence[ReadRequest], replies: Iterable[Reply]) -> list[Event]:
-        """The replies to the `reads` of a batch: the events that they make. What they ask for is queued."""
+    def take(
+        self, batch: Sequence[ReadRequest], replies: Iterable[Reply], times: Sequence[float] = ()
+    ) -> list[Event]:
+        """The replies to the `reads` of a batch: the events that they make. What they ask for is queued.
+        `times`: when watch events asked for each, where one did for any."""
         self.in_flight -= 1
         events: list[Event] = []
         each = iter(replies)
         plan = self._current
         coming = set(batch)
         bytes_read = 0
-        for request in batch:
+        for request, told_at in zip(batch, times or repeat(0.0), strict=False):
             coming.discard(request)
             # `decode` saw to it that each reply is of the kind that was asked for.
             data = cast("Node | int", next(each))
@@ -293,12 +312,12 @@ class RootReads:
                         continue
             if self._went_from and request not in self._queued and request not in self._dirty:
                 self._went_from.discard(request.path)  # else something went since it was sent
-            news, more = plan.take(request, data, names)
+            news, more = plan.take(request, data, names, told_at)
             events += news
             is_ahead = self.work is Work.DRAIN and len(more) <= SHORT and self._is_short(request)
             for again in more:
                 if again not in coming:  # else its reply is here, and not older than this one
-                    self._queue(again, is_ahead)
+                    self._queue(again, is_ahead, told_at)
         self._portion.took(bytes_read)
         self.missed = []
         if self.work is Work.AUDIT and not self.anew:
@@ -307,11 +326,13 @@ class RootReads:
             self.missed = [path for path in paths if self._announced.isdisjoint(lineage(path))]
         return events
 
-    def _queue(self, request: ReadRequest, is_ahead: bool = False) -> None:
+    def _queue(self, request: ReadRequest, is_ahead: bool = False, told_at: float = 0.0) -> None:
         if request.listing:
             self._tries[request] = self._tries.get(request, 0) + 1
         if request in self._queued or self._tries.get(request, 0) > MAX_TRIES:
             return
+        if told_at:
+            self._told_at.setdefault(request, told_at)
         if is_ahead:
             self._put_ahead(request)
         else:

@@ -15,12 +15,14 @@ from zkdns.registry.zk.wire import AddWatch, Reply, Request, What
 
 
 class Batch(Struct, eq=False):
-    """Some reads under way: one MultiRead, or as many WatchedReads."""
+    """Some reads under way: one MultiRead, or as many WatchedReads. `times`: when watch events asked for
+    them."""
 
     root: RootReads
     requests: list[ReadRequest]
     replies: list[Reply]
     left: int
+    times: list[float]
 
 
 class Asked(Struct, eq=False):
