@@ -22,7 +22,7 @@ from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded, tell_a
 from zkdns.answers.owners import by_tag, having_ports, having_tags, late_of, owners
 from zkdns.answers.records import OwnerName
 from zkdns.answers.rotation import RotationCounter
-from zkdns.answers.routed import NOTHING, Beyond, as_routed, gives_own, tell_route
+from zkdns.answers.routed import NOTHING, Beyond, as_routed, tell_route
 from zkdns.answers.service import FEW, ServiceAnswers, group_by_address, readable
 from zkdns.answers.spelling import Spelling, spell
 from zkdns.answers.table import EVERY, Entries, Name, Zone
@@ -92,6 +92,7 @@ class _Compilation:
         self.counters, self.origin, self.topology, self.beyond = counters, origin, topology, beyond
         self.near = near_of(self.service, topology, beyond, self.giver)
         instances = self.service.instances
+        self.guests = frozenset([i.key for i in beyond.guests])
         self.named = self.service
         """With those whose names stand below its own."""
         if beyond.guests:
@@ -169,6 +170,11 @@ class _Compilation:
         for protocol in self.protocols:
             self._add_browsing(zone, protocol, answering)
 
+    def _gives_own(self, about: OwnerName) -> bool:
+        """Whether any of the service's own instances is given, of which its note is."""
+        guests = self.guests
+        return not guests or any(i.key not in guests for tier in about.serving for i in tier)
+
     def _add_entry(self, about: OwnerName, rtype: int, tiers: members.Tiers) -> None:
         """What is dealt for one name and type, to all clients and to those of each class."""
         key = about.owner + rtype.to_bytes(2, "big")
@@ -179,7 +185,7 @@ class _Compilation:
             if rtype != SRV and route is not None and route.origin is not None:
                 origin = route.origin
         note = b""
-        if by.note and (by is not self.service or gives_own(self.service, about.serving)):
+        if by.note and (by is not self.service or self._gives_own(about)):
             note = ede.option(ede.OTHER, ede.about(about.about, by.note))
         counter = self.counters.get(key) or RotationCounter()
         entry = rotated(tiers, by, note, counter, origin, rtype == SRV)

@@ -93,12 +93,12 @@ def as_routed(service: Service, route: Routed) -> Service:
         settings = replace(settings, **inherited)
     if route.composed.pool.is_split:
         settings = replace(settings, policy="weighted")
-    own_note = service.note if service.note and gives_own(service, route.name.first) else ""
+    own_note = service.note if service.note and _gives_own(service, route.name.first) else ""
     notes = [note for note in (route.note, own_note) if note]
     return replace(service, settings=settings, instances=route.name.group, note="; ".join(notes))
 
 
-def gives_own(service: Service, serving: Sequence[Sequence[Instance]]) -> bool:
+def _gives_own(service: Service, serving: Sequence[Sequence[Instance]]) -> bool:
     """Whether any of the service's own instances is given, so that its note is about the answer."""
     own = {i.key for i in service.instances}
     return any(i.key in own for tier in serving for i in tier)
