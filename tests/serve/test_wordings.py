@@ -128,7 +128,7 @@ class Silent(Forwarder):
     def __init__(self) -> None:
         super().__init__(Settings(forward=("192.0.2.53",)), clock=lambda: self.now)
         self.now = 1000.0
-        self._stopping = True
+        self._questions.is_stopping = True
 
 
 OUTSIDE = [names.wire(name) for name in ("a.example.org", "b.example.org", "gone.example.org", "x.local")]

@@ -173,9 +173,14 @@ class View:
     def answer(self, name: str, client: str) -> set[str] | None:
         """What a client gets; None where that is not said here."""
         route = self.route(name)
-        is_near = self.settings(name).get("near") == "prefer"
+        settings = self.settings(name)
+        is_near = settings.get("near") == "prefer"
         if route is not None:
-            # Which zone's weight counts in a route is said in tests/scenarios/routes.txt.
+            of, registry = self._alias_of(name, route)
+            if of and "near" not in settings and self.settings(of, registry).get("near") == "prefer":
+                # An alias is as near as its service. Where that is a route or a view, nothing is said here.
+                return self.answer(of, client) if not registry and self.route(of) is None else None
+            # What is near in a route is said in tests/scenarios/near.txt.
             return None if is_near else self._follow(name, route)
         own = list(self._serving(name))
         if is_near:
@@ -188,6 +193,12 @@ class View:
             if near and 2 * len(near) >= len(there):
                 return {i.address for i in near}
         return {i.address for i in own}
+
+    def _alias_of(self, name: str, tiers: list[dict[str, float]]) -> tuple[str, str]:
+        """The one service, or registry's view, that a route leads to; "" where it is itself or several."""
+        targets = {target for tier in tiers for target in tier}
+        service, _, registry = targets.pop().partition("@") if len(targets) == 1 else ("", "", "")
+        return (service, registry) if service != name or registry else ("", "")
 
     def _follow(self, name: str, tiers: list[dict[str, float]]) -> set[str]:
         for tier in tiers:
