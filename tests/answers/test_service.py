@@ -29,6 +29,7 @@ from zkdns.model import Catalog, Instance, Registration, Service, ServiceSetting
 from zkdns.pipeline.changes import Causes, Moment
 from zkdns.pipeline.compiler import Compiler
 from zkdns.pipeline.judging import Judging
+from zkdns.pipeline.latency import Latency
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import Sessions
@@ -146,6 +147,7 @@ class Following:
             compiler=compiler,
             sessions=sessions,
             telling=Telling(Causes(sessions.why_gone), wall),
+            latency=Latency(lambda service: ()),
             moved=lambda before, after: (),
             wall=wall,
             tick=lambda: 0.0,
