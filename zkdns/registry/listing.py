@@ -6,7 +6,7 @@ chooses how many come or go at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from itertools import filterfalse, islice
 from typing import Any
 
@@ -86,8 +86,7 @@ class Listing:
                 return False
             if not self._is_listed(path):
                 return False
-            for _ in self._list(path, ()):
-                pass
+            finish(self._list(path, ()))
             self._below.pop(path, None)
             return True
         if not self._is_known(path):
@@ -127,7 +126,7 @@ class Listing:
         parent, _, name = path.rpartition("/")
         return name in self._below.get(parent or "/", ())
 
-    def _list(self, path: str, names: tuple[str, ...]) -> Iterator[None]:
+    def _list(self, path: str, names: tuple[str, ...]) -> Steps[None]:
         before = self._below.get(path, ())
         now: set[str] = set()
         for some in _slices(names):
@@ -156,7 +155,7 @@ class Listing:
                     yield
             yield from _pause(some)
 
-    def _drop(self, path: str) -> Iterator[None]:
+    def _drop(self, path: str) -> Steps[None]:
         for at, name in enumerate(self._below.pop(path, ()), 1):
             below = f"{path}/{name}"
             if below in self._below:
@@ -167,7 +166,7 @@ class Listing:
                 yield
         self._gone(path)
 
-    def _clear(self) -> Iterator[None]:
+    def _clear(self) -> Steps[None]:
         """The root is not there."""
         yield from self._list(self.root, ())
         self._below.clear()
