@@ -15,7 +15,7 @@ from typing import TypeAlias
 from zkdns.answers import records
 from zkdns.answers.parts import Parts
 from zkdns.answers.ports import port_labels, tag_labels
-from zkdns.answers.routed import Given, InForce, Routed, targets_of, view_key
+from zkdns.answers.routed import Given, InForce, Routed, as_alias, targets_of, view_key
 from zkdns.answers.routes import EMPTY, MAX_DEPTH, Composed, Member, Pool, compose, places, pool_of
 from zkdns.model import Instance, Service, State
 from zkdns.routes import Target
@@ -105,7 +105,7 @@ class Resolver:
             protocols,
             ports,
             note,
-            self._alone(name, in_force),
+            self._alone(name),
             healthy,
             _some(problems),
         )
@@ -240,11 +240,25 @@ class Resolver:
             group = _members(service, target.tag) if service is not None else []
         return sum(i.is_healthy for i in group), len(group)
 
-    def _alone(self, name: str, in_force: InForce) -> Service | None:
-        """The service that the route is an alias of."""
-        targets = targets_of(in_force)
-        key = self.key_of(targets[0]) if len(targets) == 1 else None
-        return self._services.get(key) if key is not None and key != name else None
+    def _alone(self, name: str) -> Service | None:
+        """The service that the route is an alias of, as its own name is dealt: where that is an alias too,
+        what it doesn't say is said by the one behind it."""
+        met, behind = [name], list[Service]()
+        in_force = self._routes.get(name)
+        while in_force is not None and len(met) <= MAX_DEPTH:
+            targets = targets_of(in_force)
+            key = self.key_of(targets[0]) if len(targets) == 1 else None
+            service = self._services.get(key) if key is not None else None
+            if key is None or service is None or key in met:
+                break
+            met.append(key)
+            behind.append(service)
+            is_whole = not (targets[0].tag or targets[0].registry)
+            in_force = self._routes.get(key) if is_whole else None
+        alone = behind.pop() if behind else None
+        while behind and alone is not None:
+            alone = as_alias(behind.pop(), alone)
+        return alone
 
 
 def _some(problems: Iterable[str]) -> tuple[str, ...]:

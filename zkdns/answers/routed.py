@@ -45,7 +45,7 @@ class Routed:
     """A route that was followed: what stands in the place of the service's own instances at its names.
 
     `protocols` and `ports`: at those of its SRV names, by protocol, and by protocol and port label.
-    `composed`: what each target is due; `alone`: the one target that gives all, or "". `healthy`: of the
+    `composed`: what each target is due; `alone`: the service that it is an alias of. `healthy`: of the
     targets, by text, how many instances are of how many. `problems`: what is wrong with which targets.
     `origin`: whose staleness its addresses have, where that is not the whole service's.
     """
@@ -83,19 +83,19 @@ NOTHING = Beyond()
 def as_routed(service: Service, route: Routed) -> Service:
     """How a route's records are dealt: in their shares, else by the policy; an alias as the service that it
     stands for, where it says nothing itself. Its instances are those that stand behind it."""
-    settings, of = service.settings, route.alone
-    if of is not None:
-        inherited = {
-            name: getattr(of.settings, name)
-            for name in ("policy", "answers", "srv_scale", "near", "near_min")
-            if name not in settings.given
-        }
-        settings = replace(settings, **inherited)
+    settings = (service if route.alone is None else as_alias(service, route.alone)).settings
     if route.composed.pool.is_split:
         settings = replace(settings, policy="weighted")
     own_note = service.note if service.note and _gives_own(service, route.name.first) else ""
     notes = [note for note in (route.note, own_note) if note]
     return replace(service, settings=settings, instances=route.name.group, note="; ".join(notes))
+
+
+def as_alias(service: Service, of: Service) -> Service:
+    """With what it doesn't say itself as the service says that it is an alias of."""
+    names = ("policy", "answers", "srv_scale", "near", "near_min")
+    inherited = {name: getattr(of.settings, name) for name in names if name not in service.settings.given}
+    return replace(service, settings=replace(service.settings, **inherited))
 
 
 def _gives_own(service: Service, serving: Sequence[Sequence[Instance]]) -> bool:
