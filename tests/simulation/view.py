@@ -177,9 +177,11 @@ class View:
         is_near = settings.get("near") == "prefer"
         if route is not None:
             of, registry = self._alias_of(name, route)
-            if of and "near" not in settings and self.settings(of, registry).get("near") == "prefer":
-                # An alias is as near as its service. Where that is a route or a view, nothing is said here.
-                return self.answer(of, client) if not registry and self.route(of) is None else None
+            if of and "near" not in settings:
+                # An alias is as near as its service, be that an alias too. Of a near view nothing is said here.
+                if not registry:
+                    return self.answer(of, client)
+                is_near = self.settings(of, registry).get("near") == "prefer"
             # What is near in a route is said in tests/scenarios/near.txt.
             return None if is_near else self._follow(name, route)
         own = list(self._serving(name))
