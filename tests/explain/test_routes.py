@@ -354,3 +354,45 @@ def test_each_zone_is_given_its_own_of_whatever_a_name_stands_for_and_told_so(
         own = {a for a in every if standing.get(a) == zone}
         region = {a for a in every if standing.get(a, "")[:2] == zone[:2]}
         assert set(said["answer"]) == (own or region or every)
+
+
+def test_a_note_is_told_with_those_that_it_is_of_and_with_no_others() -> None:
+    world = a_world("there")
+    world.do_data('here:/services/web {"fail_open": true, "answers": 1}')
+    for registry, id, status in (("here", "a", "down"), ("here", "b", "down"), ("there", "x", "down")):
+        address = f"10.9.{len(registry)}.{ord(id)}"
+        world.do_data(
+            f'{registry}:/services/web/{id} {{"address": "{address}", "port": 80, "status": "{status}"}}'
+        )
+    world.do_list("here:/services alias front web web-v1 web-v2")
+    world.do_data('here:/services/front {"to": {"web": 1}}')
+    # Of the first nobody is healthy, and of the others one is.
+    behind = "failed over to there (0 of 2 healthy)"
+    assert behind in ask(world, "web.svc.local")["notes"]
+    assert f"web: {behind}" in ask(world, "front.svc.local")["notes"]
+    for name in ("web", "front"):
+        assert not [note for note in ask(world, f"{name}.svc.local")["notes"] if "fail_open" in note]
+    opened = "fail_open: all given (0 of 2 healthy)"
+    assert opened in ask(world, "here.web.svc.local")["notes"]
+    # The other's last is down too: what is given all the same is told by its own name, and by all others.
+    data = '{"address": "10.9.5.1", "port": 80, "status": "down"}'
+    world.do_data('there:/services/web {"fail_open": true}')
+    world.do_data(f"there:/services/web/a {data}")
+    world.do_data('here:/services/web {"fail_open": 0, "answers": 1}')
+    assert opened in ask(world, "there.web.svc.local")["notes"]
+    assert f"there: {opened}" in ask(world, "web.svc.local")["notes"]
+    assert f"web@there: {opened}" in ask(world, "front.svc.local")["notes"]
+    # So it would be if somebody laid that.
+    said = ask(world, "alias.svc.local", "route:alias=front:1")["notes"]
+    assert [note for note in said if "fail_open" in note and not note.startswith("the reply")] == [
+        f"web@there: {opened}"
+    ]
+
+
+def test_how_many_an_alias_gives_is_told_as_the_service_has_it() -> None:
+    world = a_world()
+    world.do_data('here:/services/web-v1 {"answers": 2}')
+    world.do_data('here:/services/alias {"to": {"web-v1": 1}}')
+    said = ask(world, "alias.svc.local")
+    assert len(said["answer"]) == 2
+    assert "each answer gives 2 of the records (the setting `answers`)" in said["notes"]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support.examples import examples
 from support.route_model import Data, Model, One, Shares
 from support.scenario import START, World
-from zkdns.dns import names
+from zkdns.dns import ede, names
 from zkdns.dns.types import A
 
 NAMES = ("web", "api", "db", "new")
@@ -181,7 +181,7 @@ def compare(world: World, model: Model) -> None:
         assert bool(srv.answer) == bool(told.levels), name
         if not told.first:
             continue
-        assert texts == ([told.note] if told.note else []), name
+        assert texts == ([ede.about(name, told.note)[: ede.MAX_TEXT_BYTES]] if told.note else []), name
         by_address: dict[str, Fraction] = {}
         for one, share in told.first.items():
             address = model.data(one).address

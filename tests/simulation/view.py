@@ -178,7 +178,7 @@ class View:
         if route is not None:
             of, registry = self._alias_of(name, route)
             if of and "near" not in settings:
-                # An alias is as near as its service, be that an alias too. Of a near view nothing is said here.
+                # An alias is as near as its service, be that one too. Of a near view nothing is said here.
                 if not registry:
                     return self.answer(of, client)
                 is_near = self.settings(of, registry).get("near") == "prefer"

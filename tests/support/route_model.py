@@ -6,7 +6,7 @@ the answers are made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -50,7 +50,7 @@ class Pool:
 
 @dataclass
 class Told:
-    """What a name gives: for addresses, for SRV by priority, and what it says of it."""
+    """What a name gives: for addresses, for SRV by priority, and what it says of it, before that is cut."""
 
     exists: bool
     first: Shares
@@ -228,7 +228,22 @@ class Model:
             pool = self.of_group(self.merged(name).values())
             return Told(True, pool.first, pool.levels)
         pool, parts, gives = self.composed(name, (name,))
-        return Told(True, pool.first, pool.levels, self._note(name, route[0], parts, gives))
+        own = self._note(name, route[0], parts, gives)
+        notes = [*([own] if own else []), *dict.fromkeys(self._notes_behind((name,), parts, gives))]
+        return Told(True, pool.first, pool.levels, "; ".join(notes))
+
+    def _notes_behind(
+        self, within: tuple[str, ...], parts: list[Fraction], gives: list[dict[str, bool]]
+    ) -> Iterator[str]:
+        """Those of the routes that it leads to, of each that gives any of what it gives."""
+        for target in (t for part, tier in zip(parts, gives, strict=True) if part for t in tier if tier[t]):
+            if "@" in target or "." in target or target in within or (route := self.route(target)) is None:
+                continue
+            below = (*within, target)
+            _, own_parts, own_gives = self.composed(target, below)
+            if note := self._note(target, route[0], own_parts, own_gives):
+                yield f"{target}: {note}"
+            yield from self._notes_behind(below, own_parts, own_gives)
 
     def _note(
         self, name: str, tiers: list[dict[str, Fraction]], parts: list[Fraction], gives: list[dict[str, bool]]
@@ -242,10 +257,10 @@ class Model:
         )
         where = " and ".join(names)
         if parts[asked[0]]:
-            return f"{name}: {round(float(sum(parts[n] for n in beyond) * 100)) or '<1'} % spilled to {where}"
+            return f"{round(float(sum(parts[n] for n in beyond) * 100)) or '<1'} % spilled to {where}"
         behind = [self._behind(t, name) for t, share in tiers[asked[0]].items() if share]
         healthy = sum(sum(map(self.serves, group)) for group in behind)
-        return f"{name}: failed over to {where} ({healthy} of {sum(map(len, behind))} healthy)"
+        return f"failed over to {where} ({healthy} of {sum(map(len, behind))} healthy)"
 
     def _behind(self, target: str, of: str) -> list[One]:
         name, _, registry = target.partition("@")

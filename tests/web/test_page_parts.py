@@ -310,6 +310,9 @@ def test_a_service_whose_route_gives_others_is_no_outage_and_one_that_gives_nobo
     assert "1 service without one of its own: the route gives others." in page
     assert "failed over to spare (0 of 1 healthy)" in page
     assert "<title>zkdns</title>" in render(replaced, Asked())
+    opened = replace(spare, note="fail_open: all given (0 of 1 healthy)")
+    route = follow("web", InForce(tiers({"web": 1}, {"spare": 1}), source="node"), own, opened)
+    assert "spare: fail_open: all given (0 of 1 healthy)" in shown(Beside(route))
     alias = follow("alias", InForce(tiers({"web": 1}), source="node"), own, service("alias"))
     broken = View(status(own, service("alias")), NOW, routed={"alias": alias})
     page = Tags(render(broken, Asked())).text

@@ -18,6 +18,7 @@ from zkdns.answers.first_places import FirstPlaces
 from zkdns.answers.kept import Kept
 from zkdns.answers.late_names import NONE_LATE, Answering, LatePorts, LateTags
 from zkdns.answers.nested import elsewhere_of
+from zkdns.answers.notes import notes_on_names
 from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded, tell_apart
 from zkdns.answers.owners import by_tag, having_ports, having_tags, late_of, owners
 from zkdns.answers.records import OwnerName
@@ -92,7 +93,7 @@ class _Compilation:
         self.counters, self.origin, self.topology, self.beyond = counters, origin, topology, beyond
         self.near = near_of(self.service, topology, beyond, self.giver)
         instances = self.service.instances
-        self.guests = frozenset([i.key for i in beyond.guests])
+        self.notes = notes_on_names(self.service, beyond.guests, beyond.notes)
         self.named = self.service
         """With those whose names stand below its own."""
         if beyond.guests:
@@ -146,7 +147,8 @@ class _Compilation:
         if self.near is not None:
             self.near.begin()
         spelling = Spelling(zone.apex, self.ttl, self.by_name)
-        tags = TagNames(self.service, self.tagged_beyond, spelling, self.origin, self._keep(self.named))
+        kept = self._keep(self.named)
+        tags = TagNames(self.service, self.tagged_beyond, spelling, self.origin, self.notes, kept)
         shared = records.Shared()
         service = self.service
         for about in owners(service, zone.apex, self.beyond, self.tagged, self.late, self.ports):
@@ -163,30 +165,25 @@ class _Compilation:
                 zone.index, option, below=below, origin=self.origin, service=nobody_of
             )
             is_needed = is_needed and about.owner != until
-        answering = Answering(self.service, spelling, self.origin, self._keep(self.named))
+        answering = Answering(self.service, spelling, self.origin, self.notes, self._keep(self.named))
         self._add_own_name(zone, answering, tags)
         if self.near is not None:
             self._add_zone_names(zone, self.near, spelling)
         for protocol in self.protocols:
             self._add_browsing(zone, protocol, answering)
 
-    def _gives_own(self, about: OwnerName) -> bool:
-        """Whether any of the service's own instances is given, of which its note is."""
-        guests = self.guests
-        return not guests or any(i.key not in guests for tier in about.serving for i in tier)
-
     def _add_entry(self, about: OwnerName, rtype: int, tiers: members.Tiers) -> None:
         """What is dealt for one name and type, to all clients and to those of each class."""
         key = about.owner + rtype.to_bytes(2, "big")
         by, origin = self.service, self.origin
-        if about.levels is not None:
-            by = self.giver
+        if about.levels is None:
+            text = self.notes.on(about.serving)
+        else:
+            by, text = self.giver, self.giver.note
             route = self.beyond.route
             if rtype != SRV and route is not None and route.origin is not None:
                 origin = route.origin
-        note = b""
-        if by.note and (by is not self.service or self._gives_own(about)):
-            note = ede.option(ede.OTHER, ede.about(about.about, by.note))
+        note = ede.option(ede.OTHER, ede.about(about.about, text)) if text else b""
         counter = self.counters.get(key) or RotationCounter()
         entry = rotated(tiers, by, note, counter, origin, rtype == SRV)
         places = None

@@ -16,6 +16,7 @@ from msgspec import Struct
 from zkdns.answers import members, records, texts
 from zkdns.answers.entries import rotated
 from zkdns.answers.kept import Kept
+from zkdns.answers.notes import Notes
 from zkdns.answers.records import OwnerName
 from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.spelling import Spelling
@@ -68,6 +69,7 @@ class Answering:
     service: Service
     spelling: Spelling
     origin: int
+    notes: Notes
     kept: Kept[Entry | Sections] = field(compare=False, repr=False)
 
     def ask(self, about: OwnerName, qtype: int, key: object) -> Entry | Sections:
@@ -84,7 +86,7 @@ class Answering:
             tiers = records.tiers_of(self.service, about, qtype, self.spelling)
         if not tiers:
             return Sections(ede=ede.option(ede.OTHER, texts.counts(about.about, about.group)))
-        note = self.service.note
+        note = self.notes.on(about.serving)
         option = ede.option(ede.OTHER, ede.about(about.about, note)) if note else b""
         return rotated(tiers, self.service, option, RotationCounter(), self.origin, qtype == SRV)
 

@@ -7,14 +7,16 @@ target that can't be followed counts as without instances, and is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import TypeAlias
 
 from zkdns.answers import records
 from zkdns.answers.parts import Parts
 from zkdns.answers.ports import port_labels, tag_labels
+from zkdns.answers.route_notes import tell_giving
 from zkdns.answers.routed import Given, InForce, Routed, as_alias, targets_of, view_key
 from zkdns.answers.routes import EMPTY, MAX_DEPTH, Composed, Member, Pool, compose, places, pool_of
 from zkdns.model import Instance, Service, State
@@ -63,12 +65,15 @@ class Resolver:
         self._followed = self._members = self._below = self._counted = 0
         """Routes that were followed for the name under way, and instances that were met, behind other routes
         and when they were counted."""
+        self._behind: dict[tuple[str, ...], Composed] = {}
+        """The routes behind it as they were followed, by the names from it on."""
 
     def follow(self, name: str) -> Routed:
         """The route of this service, which is in force."""
         service = self._services[name]
         problems: dict[str, None] = {}
         self._counted = 0
+        self._behind.clear()
         composed = self._compose_all(name, None, problems)
         reached = self._reach(name, 1, {})
         # By the object: instances of two registries may have the same path. What a service and a view of it
@@ -97,7 +102,9 @@ class Resolver:
         healthy = {
             t: self._count(t, name) for t in dict.fromkeys(t for tier in in_force.tiers for t, _ in tier)
         }
-        note = _tell(name, in_force, composed, healthy)
+        note = tell_giving(in_force, composed, healthy.__getitem__)
+        notes = dict.fromkeys(self._notes_on((name,), composed))
+        self._behind.clear()
         return Routed(
             in_force,
             composed,
@@ -108,6 +115,7 @@ class Resolver:
             self._alone(name),
             healthy,
             _some(problems),
+            notes=_some(notes, "notes"),
         )
 
     def refuse(self, name: str, why: str) -> Routed:
@@ -164,7 +172,10 @@ class Resolver:
             if self._followed > MAX_FOLLOWED:
                 problems[f"it leads through more than {MAX_FOLLOWED} routes, {target} among the rest"] = None
                 return EMPTY
-            return self._compose(named, (*within, named), keep, problems).pool
+            composed = self._compose(named, (*within, named), keep, problems)
+            if keep is None:
+                self._behind[*within, named] = composed
+            return composed.pool
         key = self.key_of(target)
         if key is None:
             problems[f"its target {target} names no service of a registry {target.registry}"] = None
@@ -226,6 +237,22 @@ class Resolver:
                 reached.setdefault((member.service, id(member.instance)), member)
         return list(reached.values())
 
+    def _notes_on(self, within: tuple[str, ...], composed: Composed) -> Iterator[str]:
+        """The notes on the routes and services behind it that give any of what it gives."""
+        for target in (target for tier in composed.due for target, part in tier if part):
+            named, key = self._find(target.service), self.key_of(target)
+            if named is None or key is None or key == within[0]:
+                continue
+            behind = None if target.tag or target.registry else self._behind.get((*within, named))
+            service = self._services[key]
+            note = service.note
+            if behind is not None:
+                note = tell_giving(self._routes[named], behind, partial(self._count, name=named))
+            if note:
+                yield f"{key.removeprefix(f'{within[0]}@')}: {note}"
+            if behind is not None:
+                yield from self._notes_on((*within, named), behind)
+
     def _may_count(self, count: int) -> bool:
         self._counted += count
         return self._counted <= MAX_COUNTED
@@ -261,11 +288,11 @@ class Resolver:
         return alone
 
 
-def _some(problems: Iterable[str]) -> tuple[str, ...]:
+def _some(problems: Iterable[str], of: str = "targets") -> tuple[str, ...]:
     """The first of them: who writes a route must not flood the page."""
     every = list(problems)
     rest = len(every) - MAX_TOLD
-    return tuple(every) if rest <= 0 else (*every[:MAX_TOLD], f"and {rest} more targets")
+    return tuple(every) if rest <= 0 else (*every[:MAX_TOLD], f"and {rest} more {of}")
 
 
 def _by_port(members: Iterable[Member]) -> dict[str, list[Member]]:
@@ -346,23 +373,3 @@ def _weights(shares: Sequence[tuple[Member, Fraction]], groups: Sequence[object]
         return own
     counts = places(shares, groups)
     return counts if any(counts) else own
-
-
-def _tell(name: str, in_force: InForce, composed: Composed, healthy: Mapping[Target, tuple[int, int]]) -> str:
-    """`failed over to dc2 (0 of 3 healthy)`, `40 % spilled to dc2`, or nothing."""
-    asked = [n for n, tier in enumerate(in_force.tiers) if any(share for _, share in tier)]
-    if not asked or not composed.pool.first:
-        return ""
-    giving = [n for n, part in enumerate(composed.parts) if part]
-    beyond = [n for n in giving if n > asked[0]]
-    if not beyond:
-        return ""
-    names = dict.fromkeys(
-        target.registry or str(target) for n in beyond for target, share in composed.due[n] if share
-    )
-    where = " and ".join(names)
-    if giving[0] == asked[0]:
-        part = sum((composed.parts[n] for n in beyond), Fraction(0)) * 100
-        return f"{round(float(part)) or '<1'} % spilled to {where}"
-    counts = [healthy.get(target, (0, 0)) for target, share in in_force.tiers[asked[0]] if share]
-    return f"failed over to {where} ({sum(n for n, _ in counts)} of {sum(n for _, n in counts)} healthy)"

@@ -47,6 +47,7 @@ class Routed:
     `protocols` and `ports`: at those of its SRV names, by protocol, and by protocol and port label.
     `composed`: what each target is due; `alone`: the service that it is an alias of. `healthy`: of the
     targets, by text, how many instances are of how many. `problems`: what is wrong with which targets.
+    `notes`: those of other services, of which it gives any.
     `origin`: whose staleness its addresses have, where that is not the whole service's.
     """
 
@@ -60,6 +61,7 @@ class Routed:
     healthy: Mapping[Target, tuple[int, int]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     origin: int | None = None
+    notes: tuple[str, ...] = ()
 
     def asked(self) -> tuple[Target, ...]:
         """The targets that its addresses rest upon: those up to the last tier that gives any."""
@@ -71,10 +73,12 @@ class Routed:
 @dataclass(frozen=True, slots=True)
 class Beyond:
     """What a service's names give beside its own instances. `guests`: those that another registry alone holds
-    of it, with names under the service's; `route`: what its names stand for, None for its own instances."""
+    of it, with names under the service's, `notes`: by registry, what is to be told of them; `route`: what its
+    names stand for, None for its own instances."""
 
     guests: tuple[Instance, ...] = ()
     route: Routed | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 NOTHING = Beyond()
@@ -86,9 +90,14 @@ def as_routed(service: Service, route: Routed) -> Service:
     settings = (service if route.alone is None else as_alias(service, route.alone)).settings
     if route.composed.pool.is_split:
         settings = replace(settings, policy="weighted")
-    own_note = service.note if service.note and _gives_own(service, route.name.first) else ""
-    notes = [note for note in (route.note, own_note) if note]
+    notes = [note for note in (route.note, *notes_of_given(service, route)) if note]
     return replace(service, settings=settings, instances=route.name.group, note="; ".join(notes))
+
+
+def notes_of_given(service: Service, route: Routed) -> tuple[str, ...]:
+    """The notes of the services that a route of this one gives instances of."""
+    own_note = service.note if service.note and _gives_own(service, route.name.first) else ""
+    return (own_note, *route.notes) if own_note else route.notes
 
 
 def as_alias(service: Service, of: Service) -> Service:

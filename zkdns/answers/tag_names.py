@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from zkdns.answers import members, records, texts
 from zkdns.answers.entries import rotated
 from zkdns.answers.kept import Kept
+from zkdns.answers.notes import Notes
 from zkdns.answers.owners import having_all
 from zkdns.answers.records import OwnerName
 from zkdns.answers.rotation import RotationCounter
@@ -33,6 +34,7 @@ class TagNames:
     tagged: Mapping[str, Sequence[Instance]]
     spelling: Spelling
     origin: int
+    notes: Notes
     kept: Kept[Entry | Sections] = field(compare=False, repr=False)
 
     def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections | Entry:
@@ -64,4 +66,6 @@ class TagNames:
             tiers = records.tiers_of(self.service, about, qtype, self.spelling)
         if not tiers:
             return Sections(ede=ede.option(ede.OTHER, texts.counts(named, group)))
-        return rotated(tiers, self.service, b"", RotationCounter(), self.origin, qtype == SRV)
+        note = self.notes.on(about.serving)
+        option = ede.option(ede.OTHER, ede.about(named, note)) if note else b""
+        return rotated(tiers, self.service, option, RotationCounter(), self.origin, qtype == SRV)

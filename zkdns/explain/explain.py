@@ -23,7 +23,7 @@ from msgspec import Struct
 from zkdns.answers.builder import build_table
 from zkdns.answers.deferred import Asleep
 from zkdns.answers.records import DEALT
-from zkdns.answers.routed import Beyond, InForce, in_force_at
+from zkdns.answers.routed import NOTHING, Beyond, InForce, in_force_at
 from zkdns.answers.snapshot import Snapshot
 from zkdns.answers.table import Entry, Table, Unready
 from zkdns.answers.zone_names import ZoneNames
@@ -169,8 +169,9 @@ def _tell_reply(case: _Case, table: Table, wire: bytes) -> tuple[dict[str, Any],
     stale = any(option.code in _AWAY for option in _errors(reply))
     entry = _find_entry(subject, rtype, table, snapshot.position_of)
     placing, nearby = place(subject, rtype, entry, bool(reply.answer)), list[str]()
+    beyond = NOTHING if subject.service is None else case.beyond(subject.service.name)
     if entry is not None and subject.service is not None:
-        placing, nearby = place_near(placing, entry, snapshot, case.asker, case.beyond(subject.service.name))
+        placing, nearby = place_near(placing, entry, snapshot, case.asker, beyond)
     elif subject.kind == "near":
         placing, nearby = _place_zone(subject, rtype, table)
     if reply.rcode() == dns.rcode.SERVFAIL:
@@ -188,7 +189,7 @@ def _tell_reply(case: _Case, table: Table, wire: bytes) -> tuple[dict[str, Any],
         targets = target_shares(subject.route, snapshot.recent_first_answers(subject.service.name))
         fields["targets"] = [one.row() for one in targets]
     notes = [*map(_spell, _errors(reply)), *nearby]
-    notes += notes_on(subject, placing, reply, case.services, stale, targets)
+    notes += notes_on(subject, placing, reply, case.services, stale, beyond=beyond, targets=targets)
     return fields, [*notes, *notes_on_size(reply, len(wire))]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from zkdns.answers.notes import notes_of
 from zkdns.answers.route_resolver import Resolver
 from zkdns.answers.routed import NOTHING, Beyond, InForce, guests_of, targets_of
 from zkdns.model import Service
@@ -39,10 +40,11 @@ class Follower:
             return NOTHING
         if service.view_of:
             return Beyond(guests_of(self._services.get(service.view_of), [service]))
-        guests = guests_of(service, self._views.get(name, ()))
+        views = self._views.get(name, ())
+        guests, notes = guests_of(service, views), notes_of(views)
         if name not in self._routes:
-            return Beyond(guests) if guests else NOTHING
-        return Beyond(guests, self._resolver.follow(name))
+            return Beyond(guests, notes=notes) if guests else NOTHING
+        return Beyond(guests, self._resolver.follow(name), notes)
 
     def rests_upon(self, name: str) -> set[str]:
         """The services that decide what a service's names give: itself, and all that its route leads to."""

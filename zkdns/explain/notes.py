@@ -16,8 +16,9 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
+from zkdns.answers.notes import notes_on_names
 from zkdns.answers.records import DEALT
-from zkdns.answers.routed import Routed
+from zkdns.answers.routed import Beyond, Routed, as_routed, notes_of_given
 from zkdns.dns import ede, names
 from zkdns.dns.types import AAAA, SRV, A
 from zkdns.explain.routing import TargetShare
@@ -36,10 +37,13 @@ def notes_on(
     reply: dns.message.Message,
     services: Mapping[str, Service],
     stale: bool,
+    *,
+    beyond: Beyond,
     targets: Sequence[TargetShare] = (),
 ) -> Iterator[str]:
-    """What there is to say about the reply. `targets`: of the route that the name is."""
-    yield from _on_names(subject, placing.rtype)
+    """What there is to say about the reply. `beyond`: what the service's names give beside its own instances;
+    `targets`: of the route that the name is."""
+    yield from _on_names(subject, placing.rtype, beyond)
     rcode = reply.rcode()
     if rcode == dns.rcode.NXDOMAIN and reply.answer:
         yield f"an alias leads to {reply.answer[-1][0]}, which is not there"
@@ -61,7 +65,7 @@ def notes_on(
         yield "the registry is out of reach: this is what was last known"
 
 
-def _on_names(subject: Subject, rtype: int) -> Iterator[str]:
+def _on_names(subject: Subject, rtype: int, beyond: Beyond) -> Iterator[str]:
     service = subject.service
     if service is None:
         return
@@ -82,8 +86,12 @@ def _on_names(subject: Subject, rtype: int) -> Iterator[str]:
     elif subject.kind in ("protocol", "port") and len(subject.group) < len(service.instances):
         which = f"a port named {subject.port!r}" if subject.port else f"protocol {subject.word}"
         yield f"those with {which}: {len(subject.group)} of {len(service.instances)}"
-    if service.note and subject.kind != "instance":
-        yield service.note
+    if subject.route is not None:
+        yield from notes_of_given(service, subject.route)
+    elif subject.kind != "instance" and (
+        note := notes_on_names(service, beyond.guests, beyond.notes).on(subject.serving)
+    ):
+        yield note
 
 
 def _on_missing(subject: Subject, services: Mapping[str, Service]) -> Iterator[str]:
@@ -157,6 +165,7 @@ def _on_dealt(subject: Subject, placing: Shares, targets: Sequence[TargetShare])
     service = subject.service
     if service is None or subject.kind == "instance":
         return
+    giver = service if subject.route is None else as_routed(service, subject.route)
     serving = subject.serving
     out = [i for i in subject.group if not i.answered]
     if out:
@@ -179,13 +188,13 @@ def _on_dealt(subject: Subject, placing: Shares, targets: Sequence[TargetShare])
         what = "target and port" if placing.rtype == SRV else "address"
         yield f"{ids} have the same {what}: one record, with the weights added"
     if placing.cut:
-        yield f"each answer gives {service.settings.answers} of the records (the setting `answers`)"
+        yield f"each answer gives {giver.settings.answers} of the records (the setting `answers`)"
     weighed = [i for i in first if i.weight != i.registration.weight and "warm" not in i.reason]
     for i in weighed[:4]:
         if not service.note and subject.route is None:  # a route's are places in its cycle
             yield f"{i.id} registered the weight {i.registration.weight}, and {i.weight} is in force"
-    if placing.rtype == SRV and service.settings.srv_scale != 1:
-        yield f"weights in SRV records are multiplied by {service.settings.srv_scale:g} (srv_scale)"
+    if placing.rtype == SRV and giver.settings.srv_scale != 1:
+        yield f"weights in SRV records are multiplied by {giver.settings.srv_scale:g} (srv_scale)"
 
 
 def _on_route(route: Routed, targets: Sequence[TargetShare]) -> Iterator[str]:

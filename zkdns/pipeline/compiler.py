@@ -194,7 +194,7 @@ class Compiler:
         if beyond.route is None:
             return beyond
         origin = self._origin_of(self._routes.relied_on(name, beyond.route))
-        return Beyond(beyond.guests, replace(beyond.route, origin=origin))
+        return replace(beyond, route=replace(beyond.route, origin=origin))
 
     def _size(self, service: Service, beyond: Beyond) -> int:
         """Instances that records are spelled of, each as often as client classes differ."""

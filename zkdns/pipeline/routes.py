@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from fractions import Fraction
 
+from zkdns.answers.notes import notes_of
 from zkdns.answers.route_resolver import MAX_FOLLOWED_INSTANCES, Resolver
 from zkdns.answers.routed import (
     NOTHING,
@@ -240,7 +241,7 @@ class RouteBook:
         views = [view for key in self._views_of(name) if (view := self._services.get(key)) is not None]
         guests = guests_of(service, views)
         if name not in self.in_force:
-            return Beyond(guests) if guests else NOTHING
+            return Beyond(guests, notes=notes_of(views)) if guests else NOTHING
         if not self._room.has(name):
             routed = self._resolver.refuse(name, CROWDED)
         routed = routed or self._resolver.follow(name)
@@ -249,7 +250,7 @@ class RouteBook:
             Problem(path, f"the route of {name}: {what}; it counts as without instances", CURE)
             for what in routed.problems
         )
-        return Beyond(guests, routed)
+        return Beyond(guests, routed, notes_of(views))
 
     def registries(self, service: Service) -> tuple[str, ...]:
         """The registries that a service's answers come from, by name: those of all that it leads to."""

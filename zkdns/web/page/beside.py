@@ -53,7 +53,7 @@ def _route(route: Routed | None, targets: Sequence[TargetShare], view: View) -> 
     rows = [_target(t, view) for t in targets]
     head = heads("Tier", "Target", "Share", "Healthy", "Share due and given", "First places")
     text = ". ".join(_about(route, view.now))
-    note = f'<p class="warn">{esc(route.note)}</p>' if route.note else ""
+    note = "".join(f'<p class="warn">{esc(note)}</p>' for note in (route.note, *route.notes) if note)
     lacks = "".join(f'<p class="lack">{esc(problem)}</p>' for problem in route.problems)
     nobody = '<p class="lack">It gives nobody now.</p>' if not route.name.first else ""
     shown = table(head, rows, "Targets of the route")
