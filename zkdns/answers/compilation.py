@@ -189,7 +189,7 @@ class _Compilation:
         places = None
         if self.near is not None and self.near.by_client:
             places = self.near.places
-            variants, arranged = self.near.variants(RRset(about, rtype, tiers, entry), self.counters)
+            variants, arranged = self.near.variants(RRset(about, rtype, tiers, entry, text), self.counters)
             entry = structs.replace(entry, variants=variants)
             for number, one in variants.items() if about.counted else ():
                 client = self.topology.places[number - 1].zone

@@ -65,12 +65,14 @@ class Arranged(Struct, frozen=True):
 
 
 class RRset(Struct, frozen=True):
-    """The records of one owner and type, and the Entry that gives them to all clients alike."""
+    """The records of one owner and type, the Entry that gives them to all clients alike, and what there is to
+    say of whom it gives."""
 
     about: OwnerName
     rtype: int
     tiers: Tiers
     entry: Entry
+    note: str = ""
 
     @property
     def key(self) -> bytes:
@@ -139,7 +141,7 @@ class Near:
                     _places_in(tier.rotation) for tier in one.tiers
                 )
             one = arranged[number] = alike[standing]
-            option = self.option(about.about, client, one, base)
+            option = option_of(about.about, client, one, base, rrset.note)
             if about.counted:
                 counter = counters.get(class_key(key, number)) or RotationCounter()
                 entries[number] = one.in_place_of(base, option, counter)
@@ -271,19 +273,19 @@ class Near:
             wire = self._wires[key] = record[:12] + rdata + record[16:]
         return wire
 
-    def option(self, about: str, client: Place, one: Arranged, base: Entry) -> bytes:
-        """Why these clients get more than their own zone."""
-        if one.level == ZONE:
-            return base.ede
-        text = tell(client, one)
-        note = self.service.note
-        return ede.option(ede.OTHER, ede.about(about, f"{text}; {note}" if note else text))
-
 
 def _places_in(rotation: Rotation) -> int:
     """What its orders hold; those that share their places are as many as they are."""
     orders = rotation.orders
     return len(orders) if isinstance(orders, Spliced) else len(orders) * len(orders[0])
+
+
+def option_of(about: str, client: Place, one: Arranged, base: Entry, note: str) -> bytes:
+    """Why these clients get more than their own zone. `note`: on those that the name gives."""
+    if one.level == ZONE:
+        return base.ede
+    text = tell(client, one)
+    return ede.option(ede.OTHER, ede.about(about, f"{text}; {note}" if note else text))
 
 
 def tell(client: Place, one: Arranged) -> str:

@@ -20,7 +20,7 @@ from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.routed import Given
 from zkdns.answers.spelling import Spelling
 from zkdns.answers.table import ANSWERED_ANY, NO_NAME, NODATA, Entry, Position, Sections, Table
-from zkdns.answers.variants import Arranged, Near, RRset, tell_pinned
+from zkdns.answers.variants import Arranged, Near, RRset, option_of, tell_pinned
 from zkdns.dns import ede, names
 from zkdns.dns.types import ANY, SRV
 from zkdns.model import Instance
@@ -117,7 +117,8 @@ class ZoneNames:
         entry, one = arrangement
         if mode == "pin":
             return entry
-        option = self.near.option(self.near.service.label, self.place(zone), one, entry)
+        service = self.near.service
+        option = option_of(service.label, self.place(zone), one, entry, service.note)
         if not one.tiers:
             return Sections(ede=option)
         return one.in_place_of(entry, option, entry.counter)
