@@ -176,11 +176,25 @@ def _explain(error: Exception, args: Sequence[str]) -> tuple[int, str]:
         return (1 if isinstance(error, ListenError) else 2), f"zkdns: {_one_line(str(error))}"
     if type(error).__module__.startswith("zkdns."):  # our own errors are written for people
         return 1, f"zkdns: {_one_line(str(error))}"
+    if isinstance(error, UnicodeEncodeError) and (word := _no_text(args)):
+        encoding = sys.getfilesystemencoding()
+        return 2, f"zkdns: {word!r} is no text in {encoding}, the encoding of this locale"
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return 1, f"zkdns: {where}{_one_line(error.strerror)}"
     fault = _one_line(f"{type(error).__name__}: {error}")
     return 1, f"zkdns: a fault of its own: {fault} (ZKDNS_DEBUG=1 shows where)"
+
+
+def _no_text(args: Sequence[str]) -> str:
+    """The first argument with bytes that the locale's encoding doesn't know, "" where there is none: such are
+    kept as surrogates (PEP 383), may name a file, and stand in nothing that is sent."""
+    for word in args:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            return word
+    return ""
 
 
 def _one_line(text: str) -> str:
