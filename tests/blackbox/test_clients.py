@@ -78,6 +78,13 @@ def test_who_was_told_is_told_by_service_and_by_client(
     assert row["first"] <= row["last"]
     assert {r["client"] for r in rows(server, "service=web")} == {"127.0.0.2", "127.0.0.9"}
     assert rows(server, "service=db") == []
+    unknown = "* no service 'wbe' is registered now"
+    assert run("clients", "wbe", "--server", url(server)).out.splitlines() == [
+        "nobody asked for wbe",
+        unknown,
+    ]
+    assert unknown in run("history", "wbe", "--server", url(server)).out
+    assert "no service" not in run("history", "web", "--until", "3h", "--server", url(server)).out
     said = run("clients", "web", "--server", url(server))
     assert said.code == 0
     assert next(line.split()[0] for line in said.out.splitlines()) == "CLIENT"

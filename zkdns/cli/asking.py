@@ -17,11 +17,12 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import click
 
 from zkdns.cli import Failure, show
+from zkdns.cli.say import say
 
 TIMEOUT: Final = 10.0
 MAX_REPLY_BYTES: Final = 64 << 20
@@ -52,6 +53,10 @@ def read_url(text: str) -> str:
     return text.rstrip("/")
 
 
+class NotThere(Failure):
+    """The server has nothing at that path (404)."""
+
+
 class Told(NamedTuple):
     """What a server said, and when by its own clock: to the second, as its Date header tells."""
 
@@ -69,6 +74,7 @@ def get_dated(
 ) -> Told:
     """The same, with the time at which it was said."""
     given = {key: value for key, value in asked.items() if value}
+    query = urlencode(given, doseq=True)
     parts = urlsplit(server)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     # Neither a proxy of the environment's nor a redirect: this goes to a server of one's own.
@@ -76,10 +82,11 @@ def get_dated(
     deadline = time.monotonic() + timeout
     try:
         with closing(connection), _ended_at(deadline, connection):
-            connection.request("GET", f"{parts.path}{path}?{urlencode(given, doseq=True)}")
+            connection.request("GET", f"{parts.path}{path}?{query}")
             response = connection.getresponse()
             if response.status != HTTPStatus.OK:
-                raise Failure(f"{server}: {_told(response, path)}")
+                kind_of = NotThere if response.status == HTTPStatus.NOT_FOUND else Failure
+                raise kind_of(f"{server}: {_told(response, path)}")
             body, date = _read(response), response.headers.get("Date", "")
     except Failure:
         raise
@@ -93,6 +100,24 @@ def get_dated(
     except ValueError:
         at = time.time()
     return Told(hold_to(server, _parse(body), shape), at)
+
+
+def has_service(server: str, name: str) -> bool:
+    """Whether the server has such a service now, or can't be asked: one that it tells nothing of may be a
+    mistyped one."""
+    try:
+        get(read_url(server), f"/api/v1/services/{quote(name, safe='')}", {}, {})
+    except NotThere:
+        return False
+    except Failure:
+        return True
+    return True
+
+
+def note_unknown(servers: Sequence[str], service: str) -> None:
+    """Said where nothing is told of a service that no server has."""
+    if not any(has_service(server, service) for server in servers):
+        say(f"* no service {service!r} is registered now")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from zkdns.cli import told
+from zkdns.cli import asking, told
 from zkdns.cli.history import DEFAULT_SERVER, servers
 from zkdns.cli.say import say_json
 from zkdns.web import shapes
@@ -26,3 +26,5 @@ def command(service: str, servers: tuple[str, ...], as_json: bool) -> None:
             say_json(shapes.clients(account))
         else:
             told.print_told(account, f"nobody asked for {service}")
+            if account.is_kept and not account.rows:
+                asking.note_unknown(servers or (DEFAULT_SERVER,), service)

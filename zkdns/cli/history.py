@@ -105,6 +105,8 @@ def command(
         reach = min((one.since for one in accounts if one.since is not None), default=None)
         changes = query.newest(merge([one.changes for one in accounts]))
         _say(History(changes, reach, _join([one.left_out for one in accounts])), as_json)
+        if service and not (changes or as_json):
+            asking.note_unknown(servers or (DEFAULT_SERVER,), service)
 
 
 def _say(known: History, as_json: bool) -> None:
