@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 from zkdns import toml
 from zkdns.files import MIB, read_bounded
+from zkdns.lists import list_near
 from zkdns.model import ConfigError, Nearness
 from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.url import RegistryURL, parse_registry
@@ -115,7 +116,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
     for name, value in table.items():
         key = name.replace("-", "_")
         if key not in _PARSERS:
-            raise ConfigError(f"{where}: {name}", f"no such setting; there are {', '.join(sorted(_PARSERS))}")
+            raise ConfigError(f"{where}: {name}", f"no such setting; {list_near(key, _PARSERS)}")
         values[key] = _parse(key, value, f"{where}: {name}")
     for variable, key in (("ZKDNS_REGISTRY", "registry"),):
         if environ.get(variable):
@@ -319,7 +320,7 @@ def _zookeeper(value: Any) -> ZooKeeperSettings:
     known = {f.name: f.type for f in fields(ZooKeeperSettings)}
     for name in value:
         if name not in known:
-            raise ValueError(f"no such setting {name!r}; there are {', '.join(known)}")
+            raise ValueError(f"no such setting {name!r}; {list_near(name, known)}")
     parsers = dict.fromkeys(known, _words) | {"session_timeout": _number(float, 0.5, 600)}
     given: dict[str, Any] = {}
     for name, item in value.items():

@@ -103,12 +103,13 @@ forward_trusted = ["x"]                        : forward_trusted, x, IP address
 forward_trusted = ["10.0.0.1"];forward = ["10.0.0.2"] : forward_trusted, 10.0.0.1, none of the upstreams
 topology = {"10.0.0.0/33" = "eu/a"}            : topology, 10.0.0.0/33
 topology_clients = {a = -1}                    : topology_clients, 'a'
+tll = 5                                        : tll, there are ttl
 service_defaults = 5                           : service_defaults, table
 service_defaults = {policy = "fastest"}        : [service_defaults], policy, weighted
-service_defaults = {pollicy = "first"}         : [service_defaults], pollicy, policy
+service_defaults = {pollicy = "first"}         : [service_defaults], pollicy, there are policy
 service_defaults = {check = {type = "icmp"}}   : [service_defaults], check.type, tcp
 zookeeper = "x"                                : zookeeper, table
-zookeeper = {autth = "x"}                      : zookeeper, 'autth', auth
+zookeeper = {autth = "x"}                      : zookeeper, 'autth', there are auth
 zookeeper = {session_timeout = 0.1}            : session_timeout, 0.5 to 600
 zookeeper = {auth = "digest"}                  : auth, digest:user:secret
 """
@@ -161,3 +162,12 @@ def test_a_wrong_setting_is_one_line_that_names_its_key(
 def test_a_folder_that_holds_no_journal_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli._run(["history", "--state", "."]) == (0, "")
     assert "--state .: there is no journal" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["history", "w\udcf6b"], ["clients", "w\udcf6b"]], ids=["history", "clients"]
+)
+def test_an_argument_that_is_no_text_is_named(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Bytes that the locale's encoding doesn't know (PEP 383): they can't be sent."""
+    code, line = fails([*words, "--server", "http://127.0.0.1:1"], capsys)
+    assert (code, "'w\\udcf6b' is no text in" in line) == (2, True), line

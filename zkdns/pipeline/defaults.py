@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from zkdns.lists import list_near
 from zkdns.model import ConfigError, Service
 from zkdns.registry.settings import SETTINGS, read_table
 
@@ -21,8 +22,8 @@ class ServiceDefaults:
         where = f"{file}: [service_defaults]" if file else "[service_defaults]"
         for name in table:
             if name not in SETTINGS and name != "check":
-                known = ", ".join(sorted([*SETTINGS, "check"]))
-                raise ConfigError(f"{where} {name}", f"no such setting; there are {known}")
+                there_are = list_near(name, [*SETTINGS, "check"])
+                raise ConfigError(f"{where} {name}", f"no such setting; {there_are}")
         read, wrong = read_table(table)
         if wrong:
             raise ConfigError(where, wrong[0].what)
