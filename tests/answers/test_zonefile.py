@@ -282,6 +282,13 @@ WRONG = {
 }
 
 
+def test_what_is_wrong_with_a_file_as_a_whole_is_no_lines_to_mend(folder: ZoneFolder) -> None:
+    (folder.folder / "one.test.zone").mkdir()
+    (problem,) = folder.load().problems
+    assert problem.path == f"{folder.folder}/one.test.zone"
+    assert problem.cure == "mend that; the file is not served"
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_an_error_is_named_with_its_line_and_the_last_good_copy_stays(case: str, folder: ZoneFolder) -> None:
     text, line, what = WRONG[case]
@@ -295,7 +302,7 @@ def test_an_error_is_named_with_its_line_and_the_last_good_copy_stays(case: str,
     assert problem.path == f"{folder.folder}/one.test.zone:{line + 1 if case != 'no SOA record' else 1}"
     assert what in problem.what
     assert "\n" not in problem.what
-    assert "last good copy" in problem.cure
+    assert problem.cure == "mend the line; the last good copy is served"
     answers, _ = serving(folder)
     assert said(ask(answers, "a.one.test")) == ["a.one.test. A 192.0.2.1"]
     assert said(ask(answers, "a.other.test")) == ["a.other.test. A 192.0.2.9"]

@@ -56,6 +56,11 @@ class Wrong(Exception):
         self.where = where
         self.what = what
 
+    @property
+    def names_line(self) -> bool:
+        """Whether it is in one line, and not with the file as a whole."""
+        return self.where.rpartition(":")[2].isdecimal()
+
 
 class Record(Struct):
     owner: bytes

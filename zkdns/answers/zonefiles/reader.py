@@ -73,9 +73,8 @@ class ZoneFolder:
                 data = read_zone(path, self.folder, self.own, marks)
             except Wrong as wrong:
                 kept = self._good.get(path)
-                cure = "mend the line; " + (
-                    "the last good copy is served" if kept else "the file is not served"
-                )
+                mend = "mend the line" if wrong.names_line else "mend that"
+                cure = f"{mend}; the last good copy is served" if kept else f"{mend}; the file is not served"
                 problems.append(Problem(str(self.folder / wrong.where), wrong.what, cure))
                 if kept is None:
                     continue
