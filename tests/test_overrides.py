@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from zkdns.model import Override
-from zkdns.overrides import in_force, lay_route, trim
-from zkdns.routes import Route, parse_tiers
+from zkdns.overrides import describe, in_force, lay_route, trim
+from zkdns.routes import Route, parse_route, parse_tiers
 
 
 def route(name: str, until: float | None = None) -> Override:
@@ -34,6 +34,11 @@ def test_a_route_that_ends_uncovers_those_that_hold_longer_and_no_others() -> No
     assert told(laid, 10.0) == ["new", "longer", "ever"]
     assert told(laid, 100.0) == ["longer", "ever"]
     assert told(laid, 200.0) == ["ever"]
+
+
+def test_a_route_that_moves_is_told_with_its_time() -> None:
+    route = parse_route({"to": [{"api": 1}], "over": 1800, "from": [{"web": 1}], "spill": 0.5})
+    assert describe(Override(who="ann", route=route)) == "route to api over 1800 s, spill 0.5, by ann"
 
 
 def test_a_route_without_an_end_uncovers_nothing() -> None:

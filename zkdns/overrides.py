@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from zkdns.model import Override
-from zkdns.routes import tell_tiers
+from zkdns.routes import tell_laid
 
 
 def in_force(override: Override | None, now: float) -> Iterator[Override]:
@@ -72,7 +72,7 @@ def describe(override: Override) -> str:
     """One line for people."""
     what = "drained" if override.drain else f"weight {override.weight}"
     if override.route is not None:
-        what = f"route to {tell_tiers(override.route.tiers)}"
+        what = f"route to {tell_laid(override.route)}"
     text = f"{what}{'' if override.until is None else ' until ' + moment(override.until)}"
     if override.who:
         text += f", by {override.who}"

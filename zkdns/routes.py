@@ -157,7 +157,16 @@ def tell_tiers(tiers: tuple[Tier, ...]) -> str:
 
 def tell_route(route: Route, now: float) -> str:
     """The same of all of a route: `web-v2 over 1800 s, spill 0.7`. What has moved is there."""
-    moves = f" over {route.over:g} s" if route.moves(now) else ""
+    return _tell(route, route.moves(now))
+
+
+def tell_laid(route: Route) -> str:
+    """The same as it was laid, whether it has moved or not."""
+    return _tell(route, bool(route.over and route.start))
+
+
+def _tell(route: Route, is_moving: bool) -> str:
+    moves = f" over {route.over:g} s" if is_moving else ""
     return f"{tell_tiers(route.tiers)}{moves}{f', spill {float(route.spill):g}' if route.spill else ''}"
 
 

@@ -144,6 +144,8 @@ def test_commands_know_what_stands_behind_as_the_servers_have_it_and_a_route_tel
     )
 
     moved = day.zkdns("route", "web", "web=9", "shop-v2=1", "--over", "1h")
+    assert moved.out.startswith("web: route to web=9 shop-v2=1 over 3600 s, by ")
+    assert "moves to web=9 shop-v2=1 until " in day.zkdns("route", "web").out
     assert moved.err == (
         "note: there does not stand behind web meanwhile: add --then web@there where it should\n"
     )

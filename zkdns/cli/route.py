@@ -17,6 +17,7 @@ from zkdns.cli.show import Column
 from zkdns.config import Settings
 from zkdns.model import Override
 from zkdns.overrides import describe, in_force, lay_route
+from zkdns.pipeline.pipeline import Pipeline
 from zkdns.routes import Route, Target, Tier, at_time, parse_route, spell_tiers, tell_tiers
 from zkdns.web import shapes
 
@@ -193,12 +194,19 @@ def _show(settings: Settings, service: str | None, as_json: bool) -> None:
         if not names:
             say("no service has a route")
             return
-        rows = []
-        for name in names:
-            route, beyond = routes.in_force[name], routes.beyond(name)
-            until = shapes.moment(route.until) if route.until is not None else ""
-            note = beyond.route.note if beyond.route is not None else ""
-            rows.append((name, tell_tiers(route.tiers), route.source, until, note))
-        show.print_table(show.open_console(), COLUMNS, rows)
+        show.print_table(show.open_console(), COLUMNS, [_row(known.pipeline, name) for name in names])
 
     registries.run(settings, work)
+
+
+def _row(pipeline: Pipeline, name: str) -> tuple[str, ...]:
+    """Of a service that has a route: what it gives now, and what it moves to."""
+    route, beyond = pipeline.routes.in_force[name], pipeline.routes.beyond(name)
+    laid = pipeline.services[name].stands_for
+    notes = []
+    if route.over is not None and laid is not None:
+        notes.append(f"moves to {tell_tiers(laid.route.tiers)} until {shapes.moment(laid.route.ends())}")
+    if beyond.route is not None and beyond.route.note:
+        notes.append(beyond.route.note)
+    until = shapes.moment(route.until) if route.until is not None else ""
+    return name, tell_tiers(route.tiers), route.source, until, "; ".join(notes)
