@@ -276,3 +276,37 @@ async def test_what_was_put_aside_is_said_though_nobody_had_to_read_it(
     read(pipeline, "r1", "web")
     await StateDirectory(str(tmp_path), pipeline).stop()
     assert "it is not a file of zkdns; kept as catalog.zkdns.aside-1" in caplog.text
+
+
+async def test_a_problem_of_writing_ends_though_the_registry_holds_again_what_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    now = 1000.0
+    monkeypatch.setattr(state_directory.time, "monotonic", lambda: now)
+    pipeline = a_pipeline(*ONE)
+    read(pipeline, "r1", "web")
+    kept = StateDirectory(str(tmp_path), pipeline)
+
+    async def keep() -> None:
+        nonlocal now
+        now += 6
+        kept.keep()
+        if kept._writing is not None:
+            await kept._writing
+
+    def full(*args: object, **rest: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    await keep()
+    assert kept.problem is None
+    real, held = state.save, pipeline.registries["r1"].shown
+    monkeypatch.setattr(state, "save", full)
+    read(pipeline, "r1", "web", "db")
+    await keep()
+    assert kept.problem is not None
+    monkeypatch.setattr(state, "save", real)
+    monkeypatch.setattr(type(pipeline.registries["r1"]), "shown", held)
+    await keep()
+    assert kept.problem is None
+    assert "the state is written again" in caplog.text

@@ -62,6 +62,8 @@ class StateDirectory:
         self._pipeline = pipeline
         self._registries = list(pipeline.registries.values())
         self._saved: dict[str, Kept] = {}
+        self._failed: set[str] = set()
+        """Registries whose last write failed: they are written again, whatever they hold by then."""
         self._saved_at = float("-inf")
         self._writing: asyncio.Task[None] | None = None
         self.problem: Problem | None = None
@@ -100,7 +102,7 @@ class StateDirectory:
                 overrides = registry.overrides.by_instance()
                 serial = self._pipeline.registries.serial_of(registry)
                 kept = Kept(registry.shown, overrides, serial, registry.topology.nodes().get(()))
-                if not kept.is_on_disk(self._saved.get(registry.name)):
+                if registry.name in self._failed or not kept.is_on_disk(self._saved.get(registry.name)):
                     yield registry, kept
 
     def keep(self) -> None:
@@ -114,6 +116,7 @@ class StateDirectory:
 
     async def _write(self, directory: Path, due: list[tuple[Registry, Kept]]) -> None:
         self._saved_at = time.monotonic()
+        self._failed |= {registry.name for registry, _ in due}
         try:
             for registry, kept in due:
                 catalog = replace(kept.catalog, serial=kept.serial)
@@ -125,12 +128,15 @@ class StateDirectory:
                     log.warning("%s", notice)
                 before = [self._saved[registry.name]] if registry.name in self._saved else []
                 self._saved[registry.name] = kept
+                self._failed.discard(registry.name)
                 await asyncio.to_thread(_let_go, before)
         except OSError as error:
             self._fail(directory, error.strerror or str(error))
         except Exception:
             log.exception("the state can't be written")
         else:
+            if self.problem is not None:
+                log.info("%s: the state is written again", directory)
             self.problem = None
         finally:
             self._writing = None
