@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import random
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from kazoo.client import KazooClient
@@ -276,6 +278,33 @@ def test_an_ensemble_that_is_not_there_is_one_clear_error() -> None:
     port = free_port()
     with pytest.raises(Unreachable, match=f"ZooKeeper at 127.0.0.1:{port}: .*refused"):
         connect(f"127.0.0.1:{port}", ZooKeeperSettings(), timeout=0.5)
+
+
+def test_what_answers_and_is_no_zookeeper_is_told_so_and_each_complaint_names_its_ensemble(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        hosts = f"127.0.0.1:{listener.getsockname()[1]}"
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.recv(1024)
+                        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with Mirrored(hosts, ROOT) as it:
+            eventually(lambda: "is that ZooKeeper's port?" in it.mirror.status().trouble)
+        with pytest.raises(Unreachable, match="is it a ZooKeeper"):
+            connect(hosts, ZooKeeperSettings(), timeout=1.0)
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+    assert caplog.messages
+    assert [line for line in caplog.messages if not line.startswith(f"ZooKeeper at {hosts}: ")] == []
+    assert "retry policy" not in caplog.text
 
 
 def test_a_host_that_does_not_resolve_is_one_clear_error() -> None:

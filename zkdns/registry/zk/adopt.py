@@ -108,7 +108,7 @@ class _Inflow:
     def read(self, length: int, timeout: float) -> bytes:
         """So many bytes, in kazoo's own way where none are held."""
         if not 0 <= length <= MAX_FRAME:
-            raise ConnectionDropped(f"ZooKeeper announces a frame of {length} bytes")
+            raise ConnectionDropped(f"what answers announces a frame of {length} bytes")
         begin, end = self._at, self._at + length
         if end <= len(self._held):
             self._at = end

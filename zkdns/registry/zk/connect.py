@@ -45,6 +45,10 @@ DROPPED = "Connection dropped: "
 REFUSED_SOCKET = f"{DROPPED}socket connection error: "
 """How kazoo begins what a socket complained of while it was opened."""
 
+NOISE = ("Transition", "Failed connecting to Zookeeper within the connection retry policy")
+"""How complaints begin that tell people nothing: of kazoo's own states, and of an end that was asked for
+while there was no connection."""
+
 CURES = {
     "Connection refused": "is ZooKeeper running there?",
     "CERTIFICATE_VERIFY_FAILED": "its certificate is of nobody in zookeeper.tls_ca, or of another host",
@@ -52,7 +56,9 @@ CURES = {
     "CERTIFICATE_REQUIRED": "it wants a certificate: set zookeeper.tls_cert and zookeeper.tls_key",
     "UNEXPECTED_EOF": "is that the port for TLS?",
     "WRONG_VERSION_NUMBER": "is that the port for TLS?",
-    "socket connection broken": "has that member a quorum? or is that the port for TLS (zookeeper.tls_ca)?",
+    "announces a frame": "is that ZooKeeper's port?",
+    "socket connection broken": "is it a ZooKeeper, and has it a quorum? "
+    "or is that the port for TLS (zookeeper.tls_ca)?",
 }
 """By what stands in such a complaint: what to do."""
 
@@ -62,10 +68,12 @@ class Unreachable(RuntimeError):
 
 
 class Reasons(logging.Filter):
-    """Keeps kazoo's latest warning for people, and lets equal ones pass once a minute."""
+    """Keeps kazoo's latest warning for people, and lets equal ones pass once a minute, each with the ensemble
+    that it is of."""
 
-    def __init__(self) -> None:
+    def __init__(self, hosts: str) -> None:
         super().__init__()
+        self._hosts = hosts
         self.latest = ""
         self.refused = False
         """Whether a login failed: kazoo has ended its client."""
@@ -96,9 +104,10 @@ class Reasons(logging.Filter):
             text = add_cure(text)
         text = ERRNO.sub("", text)
         # kazoo passes the exception itself, whose traceback keeps a socket open for as long as a record.
-        record.msg, record.args = text, None
+        record.msg, record.args = f"ZooKeeper at {self._hosts}: {text}", None
+        is_noise = text.startswith(NOISE)
         # What follows upon a login that is missing says less than that.
-        quiet = text.startswith("Transition") or (self.latest == DEMANDS and "dropped" in text)
+        quiet = is_noise or (self.latest == DEMANDS and "dropped" in text)
         if record.levelno >= logging.WARNING and not quiet:
             self.latest = text
         now = time.monotonic()
@@ -107,7 +116,7 @@ class Reasons(logging.Filter):
         if len(self._said) > 100:
             self._said.clear()
         self._said[text] = now
-        return not text.startswith("Transition") and log.isEnabledFor(record.levelno)
+        return not is_noise and log.isEnabledFor(record.levelno)
 
 
 def add_cure(text: str) -> str:
@@ -127,7 +136,7 @@ def open_client(
         raise ConfigError("registry", f"ZooKeeper hosts {hosts!r}: {why}") from None
     if chroot or not addresses or not all(host and 0 < port < 65536 for host, port in addresses):
         raise ConfigError("registry", f"ZooKeeper hosts {hosts!r}: expected host:port,host:port")
-    reasons = reasons or Reasons()
+    reasons = reasons or Reasons(hosts)
     reasons.begin()
     logger = logging.Logger("zkdns.registry.zk.kazoo", logging.WARNING)
     logger.parent = log

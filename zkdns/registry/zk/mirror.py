@@ -135,7 +135,7 @@ class Mirror:
         self._away_since = time.monotonic()
         self._restarts = 0
         self._client: KazooClient = None
-        self._reasons = Reasons()
+        self._reasons = Reasons(hosts)
         self._open()
 
     # --- what others call ---------------------------------------------------------------------------
