@@ -138,6 +138,7 @@ def test_a_root_that_is_not_there_yet_is_an_empty_catalog(
     zookeeper: ZooKeeperServer, zk_root: str, serve: Serve, put: Put
 ) -> None:
     server = serve(registry=f"zk://{zookeeper.hosts}{zk_root}/deep/down")
+    eventually(lambda: f"{zk_root}/deep/down: there is no node {zk_root}/deep/down" in server.log)
     assert is_gone(server, "web.svc.local")
     assert codes(server.ask("web.svc.local", edns=True)) == []
     put("deep/down/web/a", address="10.0.0.1")

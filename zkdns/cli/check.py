@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from zkdns.cli import emptied, lint, options, registries, show
-from zkdns.cli.nothing import tell_missing
 from zkdns.cli.say import say_json
 from zkdns.model import ConfigError, Problem
+from zkdns.registry.nothing import tell_missing
 from zkdns.registry.url import RegistryURL
 from zkdns.web import shapes
 

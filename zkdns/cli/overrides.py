@@ -19,7 +19,6 @@ import click
 
 from zkdns.answers.routed import view_key
 from zkdns.cli import Failure, complete, failover, options
-from zkdns.cli.nothing import nothing_in
 from zkdns.cli.options import Halves
 from zkdns.cli.say import say, say_json
 from zkdns.cli.times import Span
@@ -31,6 +30,7 @@ from zkdns.overrides import trim
 from zkdns.pipeline.replica import MAX_APART, read_node, tell_ahead
 from zkdns.registry import file, overrides
 from zkdns.registry.labels import to_label
+from zkdns.registry.nothing import nothing_in
 from zkdns.registry.override_nodes import Overrides
 from zkdns.registry.readers import open_tree
 from zkdns.registry.service_tree import ServiceTree

@@ -21,7 +21,6 @@ from zkdns.answers.table import EVERY
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
 from zkdns.cli import Failure, failover
-from zkdns.cli.nothing import nothing_in
 from zkdns.cli.waiting import Headway, Phase, Waiting
 from zkdns.config import Settings
 from zkdns.explain.follow import Follower
@@ -34,6 +33,7 @@ from zkdns.model import Catalog, Change, Override, Problem, Service, State
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.inputs import Ready
 from zkdns.pipeline.pipeline import Pipeline
+from zkdns.registry.nothing import nothing_in
 from zkdns.registry.override_nodes import flat
 from zkdns.registry.source import ZooKeeperSource
 from zkdns.registry.url import RegistryURL

@@ -1,4 +1,7 @@
-"""What is said where no service is registered: where was looked, and whether there is such a node."""
+"""What is said where no service is registered: where was looked, and whether there is such a node.
+
+Rules: pure.
+"""
 
 from __future__ import annotations
 

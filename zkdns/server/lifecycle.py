@@ -35,6 +35,7 @@ from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.registry import STATE_WAIT
 from zkdns.pipeline.replica import Replica
 from zkdns.pipeline.start import Stage
+from zkdns.registry.nothing import tell_missing
 from zkdns.serve import engine
 from zkdns.serve.aside import Aside, run_in
 from zkdns.serve.dispatch import Dispatcher
@@ -362,6 +363,8 @@ class Server:
         status = f"ready: engine {self.engine.name}, zones {zones}, {held}, on {addresses}"
         log.info("%s", status)
         self.notifier.ready(status)
+        for missing in (tell_missing(r.url) for r in self.pipeline.registries.values() if r.is_missing):
+            log.warning("%s: %s; %s", missing.path, missing.what, missing.cure)
 
 
 def _count(services: Mapping[str, Service]) -> str:
