@@ -109,7 +109,7 @@ def test_as_many_networks_and_places_as_there_is_room_for_are_kept_and_nothing_i
     assert (len(topology.networks), len(problems)) == (MAX_NETWORKS, 1)
 
 
-def test_an_ipv4_client_in_ipv6s_clothes_is_of_the_same_class_for_as_much_around_it() -> None:
+def test_an_ipv4_mapped_client_is_of_the_same_class_for_as_much_around_it() -> None:
     """RFC 4291, section 2.5.5.2: 96 bits stand before it."""
     topology, _ = parse_topology("x", MAP)
     clients = client_map(topology)

@@ -1,7 +1,7 @@
 //! Networks and what each means: the longest prefix that an address is in, found by one binary search.
 //!
-//! Rules: never written once it is built; an IPv4 address in IPv6's clothes (RFC 4291, section
-//! 2.5.5.2) is that IPv4 address. Prefixes nest and never cross, so they cut the addresses of a family
+//! Rules: never written once it is built; an IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2)
+//! is the IPv4 address that it maps. Prefixes nest and never cross, so they cut the addresses of a family
 //! into spans that each have one answer, and neighbours that differ; of two equal prefixes the later counts.
 
 use std::net::IpAddr;
