@@ -333,7 +333,7 @@ def test_the_session_is_as_long_as_it_is_set() -> None:
 def test_a_client_is_outrun_that_is_turned_away_for_longer_than_its_session(
     away: float, zxid: int, turned: int, is_outrun: bool
 ) -> None:
-    reasons = Reasons()
+    reasons = Reasons("zk:2181")
     for _ in range(turned):
         reasons.opened(False)
     client: Any = SimpleNamespace(last_zxid=zxid)
@@ -368,7 +368,7 @@ def test_an_error_of_ours_has_all_read_anew(world: World, caplog: pytest.LogCapt
 
 
 def test_kazoos_equal_warnings_are_said_once_and_so_many_texts_are_remembered() -> None:
-    reasons = Reasons()
+    reasons = Reasons("zk:2181")
 
     def passes(text: str) -> bool:
         return reasons.filter(logging.LogRecord("kazoo", logging.WARNING, "", 0, text, None, None))
@@ -381,7 +381,7 @@ def test_kazoos_equal_warnings_are_said_once_and_so_many_texts_are_remembered() 
 
 
 def test_what_was_said_of_one_client_is_not_held_against_the_next() -> None:
-    reasons = Reasons()
+    reasons = Reasons("zk:2181")
     for _ in range(TURNED_AWAY):
         reasons.opened(False)
     text = "AUTH_FAILED closing: the login was refused"
@@ -419,7 +419,7 @@ def test_while_it_is_paused_a_mirror_reads_nothing(world: World) -> None:
 
 
 def test_numbers_of_errors_are_left_out_of_what_is_told() -> None:
-    reasons = Reasons()
+    reasons = Reasons("zk:2181")
     text = "Cannot resolve zk1: [Errno -2] Name or service not known"
     reasons.filter(logging.LogRecord("kazoo", logging.WARNING, "", 0, text, None, None))
     assert reasons.latest == "Cannot resolve zk1: Name or service not known"
