@@ -14,7 +14,7 @@ from zkdns.cli import holders
 from zkdns.config import Settings
 from zkdns.forward import failures, load, sockets, stored, upstream
 from zkdns.health import consensus
-from zkdns.pipeline import journal, journal_files, journal_memory, replica
+from zkdns.pipeline import journal, journal_files, journal_memory, replica, route_room
 from zkdns.registry import presets
 from zkdns.registry.zk import portion, reads
 from zkdns.serve import clients, dispatch
@@ -67,6 +67,7 @@ SAID = [
     ("docs/near.md", f"At most {topology.MAX_NETWORKS:,} networks and {topology.MAX_PLACES} places"),
     ("docs/routes.md", f"{routes.MAX_OVER_SECONDS / 86_400:g} days at most"),
     ("docs/routes.md", f"Routes of routes are followed {WORDS[answers_routes.MAX_DEPTH]} deep"),
+    ("docs/routes.md", f"may lead to {route_room.MAX_TOGETHER:,} instances together"),
     ("docs/routes.md", f"their shares (0 to {routes.MAX_SHARE};"),
 ]
 

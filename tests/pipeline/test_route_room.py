@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from support.stepping import World, an_address
 from zkdns.model import Children
-from zkdns.pipeline import route_room, routes
+from zkdns.pipeline import routes
 from zkdns.pipeline.route_room import RouteRoom
 
-MOST = 100
+MOST = 12  # so little that some fill it exactly
 names = st.sampled_from("abcdefghij")
-sizes = st.none() | st.integers(1, MOST + 5)
+sizes = st.none() | st.integers(1, MOST + 2)
 
 
 def with_room(sizes: dict[str, int]) -> set[str]:
@@ -118,7 +118,3 @@ def test_routes_that_wait_for_a_thread_hold_nothing(monkeypatch: pytest.MonkeyPa
     assert len(frozen) == 1
     world.pipeline.step(waiting[0].work(), world.now)
     assert len(frozen) == 1
-
-
-def test_the_room_is_that_of_the_documents() -> None:
-    assert str(route_room.MAX_TOGETHER) in routes.CROWDED

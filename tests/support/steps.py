@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -24,6 +25,22 @@ def steps(act: Callable[[], Any], ours: str = "zkdns") -> int:
     with traced(trace):
         act()
     return count
+
+
+def steps_by_file(act: Callable[[], Any]) -> Counter[str]:
+    """The same by the file that they stand in."""
+    counts: Counter[str] = Counter()
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        file = frame.f_code.co_filename
+        if "zkdns" not in file:
+            return None
+        counts[file] += event == "line"
+        return trace
+
+    with traced(trace):
+        act()
+    return counts
 
 
 def longest(taken: Iterator[Any]) -> int:
