@@ -714,6 +714,21 @@ def test_what_can_not_be_dated_stays_as_it_is(
     assert [c.id for c in read_changes(desk.directory, Query()).changes] == ["a", "b", "c", "d"]
 
 
+def test_what_is_dated_in_part_as_the_disk_is_full_is_not_left_there(
+    unset: tuple[Desk, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, by = unset
+    before = segments(desk.directory)
+
+    def fill(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(os, "fsync", fill)
+    with pytest.raises(OSError, match="no space"):
+        journal_undated.date_files(SEGMENTS, before, by)
+    assert segments(desk.directory) == before
+
+
 @pytest.mark.parametrize("by", [-3 * 3600.0, 3 * 3600.0])
 async def test_a_clock_that_was_set_already_and_is_set_anew_dates_nothing_anew(desk: Desk, by: float) -> None:
     desk.now = FIRST + 86_400

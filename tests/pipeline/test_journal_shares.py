@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from zkdns.model import Change
 from zkdns.pipeline.journal_shares import MANY, MAX_NAMED, SUMMED_EVERY, Shares, is_sum
 
@@ -54,3 +58,39 @@ def test_of_thousands_that_took_next_to_nothing_none_is_kept_in_mind() -> None:
     assert len(shares._taken) <= MANY + 1
     shares.take("flap", 2, 0.0)
     assert not shares.fits("flap", 0.0)
+
+
+def test_a_sum_is_of_a_service_whatever_an_operator_says_of_one_instance() -> None:
+    shares = Shares(100, 2)
+    shares.leave_out(change(1))
+    (web,) = shares.sums(1000.0)
+    assert is_sum(web)
+    assert not is_sum(replace(web, id="a"))
+    assert not is_sum(replace(web, why="why"))
+
+
+def test_of_thousands_that_are_left_out_no_more_is_kept_than_is_told() -> None:
+    shares = Shares(100, 2)
+    for n in range(1000):
+        shares.leave_out(change(n))
+    assert len(shares._sums["web", "weight"].ids) == MAX_NAMED + 1
+
+
+@pytest.mark.parametrize("by", [3600.0, -3600.0])
+def test_where_the_clock_is_set_what_is_left_of_a_share_is_as_it_was(by: float) -> None:
+    shares = Shares(burst=100, rate=2)
+    shares.take("web", 120, 1000.0)
+    shares.leave_out(change(1))
+    assert len(shares.sums(1000.0)) == 1
+    shares.leave_out(change(2))
+    shares.shift(by)
+    assert not shares.fits("web", 1010.0 + by)
+    assert shares.fits("web", 1010.1 + by)
+    assert shares.sums(1000.0 + by + SUMMED_EVERY - 1) == []
+    assert len(shares.sums(1000.0 + by + SUMMED_EVERY)) == 1
+
+
+def test_a_clock_that_goes_back_by_a_little_takes_nothing_of_a_share() -> None:
+    shares = Shares(burst=100, rate=2)
+    shares.take("web", 99, 1000.0)
+    assert shares.fits("web", 999.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 
 import pytest
 from msgspec.structs import replace
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 from support.stepping import NOW, ROOTS, World, an_address, settings_of
 from zkdns.answers.routed import view_key
 from zkdns.arrivals import Arrivals
-from zkdns.model import Begin, Children, Event, Session, Whole
+from zkdns.model import Begin, Children, Data, Event, Session, Stat, Whole
 from zkdns.pipeline.compiler import LARGE
 from zkdns.pipeline.inputs import Compilation
 from zkdns.roots import OVERRIDES
@@ -181,14 +182,37 @@ def test_what_stands_behind_by_failover_is_told_when_its_view_is_in_force() -> N
     there = Timed(world)
     for registry in ("r1", "r2"):
         for root in ROOTS if registry == "r1" else ("/services",):
-            events = world.told("web", a=an_address(1)) if root == "/services" else ()
+            events = [e for name in ("web", "db") for e in world.told(name, a=an_address(1))]
+            events = events if root == "/services" else []
             world.hear(root, Begin(), *events, Whole(), Session(True), registry=registry)
     world.now += 10.0
     there.rest()
     assert view_key("web", "r2") in world.pipeline.services
+    others = [world.data("/services/db/a", an_address(6)), world.data("/services/web/a", an_address(7))]
+    there.hear(5.0, *others, registry="r2")
+    looks = count()
+    world.pipeline._tick = world.pipeline._publisher._tick = lambda: float(next(looks))
+    served: list[float] = []
+    while len(served) < 2:
+        served += world.ready(0.0).served
+        views = [world.pipeline.services[view_key(name, "r2")] for name in ("db", "web")]
+        assert sum(view.instances[0].addresses != ("10.0.0.1",) for view in views) >= len(served)
+    assert there.rest() == []
+    assert not world.pipeline._latency.due.came
+
+
+def test_what_a_registry_tells_of_an_instance_that_another_has_is_told_when_that_is_known() -> None:
+    world = World(settings_of("zk://one/services", "zk://two/services"), is_read=False)
+    there = Timed(world)
+    for registry in ("r1", "r2"):
+        for root in ROOTS if registry == "r1" else ("/services",):
+            events = world.told("web", a=an_address(1)) if root == "/services" else ()
+            world.hear(root, Begin(), *events, Whole(), Session(True), registry=registry)
+    world.now += 10.0
+    there.rest()
     there.hear(5.0, world.data("/services/web/a", an_address(7)), registry="r2")
     assert there.rest() == [5.0]
-    assert not world.pipeline._latency.due.came
+    assert world.addresses("web") == ["10.0.0.1"], "nothing moves by it"
 
 
 def test_where_too_many_wait_the_newest_are_left_out() -> None:
@@ -197,10 +221,19 @@ def test_where_too_many_wait_the_newest_are_left_out() -> None:
     station.put("db", {1: 5.0, 2: 6.0})
     assert {name: dict(came) for name, came in station.came.items()} == {"web": {1: 5.0}, "db": {1: 5.0}}
     station.put("web", {1: 4.0})
+    station.put("web", {1: 6.0})
     assert station.take("web") == {1: 4.0}, "what waits already is no more by that"
     station.put("cache", {3: 7.0})
     assert "cache" in station.came
     assert station.take("nobody") == {}
+
+
+def test_each_transaction_counts_for_itself_whatever_it_wrote() -> None:
+    station = Arrivals()
+    for zxid, at in ((7, 5.0), (8, 6.0)):
+        station.tell("web", Data("/services/web/a", b"", Stat(1, zxid, 0.0, False), told_at=at))
+    station.tell("web", Children("/services/web", ("a",), 9, told_at=7.0))
+    assert station.take("web") == {7: 5.0, 8: 6.0, 9: 7.0}
 
 
 @pytest.mark.parametrize("by", [3600.0, -3600.0])

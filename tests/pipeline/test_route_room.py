@@ -87,6 +87,17 @@ def test_those_beyond_are_told_and_give_nothing_until_there_is_room(world: World
     assert crowded(world) == set()
 
 
+def test_who_leads_to_more_takes_the_room_of_others_at_once_and_gives_it_back(world: World) -> None:
+    for n in range(3):
+        lead(world, f"r{n}", "big")
+    lead(world, "s", "small")
+    world.rest()
+    world.publish("small", **{f"i{n}": an_address(100 + n) for n in range(8)})
+    assert [given_by(world, name) for name in ("r0", "r1", "r2", "s")] == [10, 10, 0, 8]
+    world.publish("small", a=an_address(100))
+    assert [given_by(world, name) for name in ("r0", "r1", "r2", "s")] == [10, 10, 10, 1]
+
+
 def test_what_an_operator_laid_has_room(world: World) -> None:
     for n in range(3):
         lead(world, f"r{n}", "big")

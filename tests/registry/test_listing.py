@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.model import Children
-from zkdns.registry.listing import SLICE, STEP, Listing
+from zkdns.model import Children, Data, Stat, Unreadable
+from zkdns.registry.listing import FEW, SLICE, STEP, Listing, empty
 
 ROOT = "/services"
 MANY = 20 * STEP
@@ -63,6 +64,48 @@ def test_a_root_that_is_gone_goes_in_steps() -> None:
     told.take(ROOT, (), 0)
     assert told.there == set()
     assert max(told.steps) <= STEP + 1
+    told.take(ROOT, ("web",))
+    assert told.there == {ROOT, f"{ROOT}/web"}, "and it may come again"
+
+
+def test_the_root_of_all_is_there_whatever_is_told_of_it() -> None:
+    come: list[str] = []
+    assert Listing("/", come.append, come.append).apply(Children("/", (), 0))
+    assert come == ["/"]
+
+
+def test_a_root_that_could_not_be_read_and_then_went_is_not_refused_any_more() -> None:
+    told = Told()
+    assert not told.listing.apply(Unreadable(ROOT, "no right"))
+    assert told.listing.refused == "no right"
+    told.take(ROOT, (), 0)
+    assert told.listing.refused is None
+
+
+def test_the_largest_transaction_counts_whichever_is_read_last() -> None:
+    told = Told()
+    for zxid in (5, 3):
+        told.take(ROOT, ("web",), zxid)
+        assert told.listing.zxid == 5
+    for zxid in (9, 7):
+        told.listing.apply(Data(f"{ROOT}/web", b"", Stat(1, zxid, 0.0, False)))
+        assert told.listing.zxid == 9
+
+
+def test_what_was_listed_is_let_go_of_in_steps_and_tells_nobody() -> None:
+    told = Told()
+    told.take(ROOT, tuple(f"s{n}" for n in range(MANY)))
+    told.take(ROOT + "/s0", ("a",))
+    there = {*told.there}
+    assert sum(1 for _ in told.listing.end()) >= MANY // STEP - 1
+    told.listing.apply(Children(ROOT, ("another",), 1))
+    assert told.there == there
+
+
+@pytest.mark.parametrize("held", [{*range(MANY)}, dict.fromkeys(range(MANY))], ids=["a set", "a dict"])
+def test_so_is_what_was_told_of_it(held: set[int] | dict[int, None]) -> None:
+    left = [len(held) for _ in empty(held)]
+    assert left == [*range(MANY - STEP, 0, -STEP)]
 
 
 NAMES = st.lists(st.sampled_from([f"n{n}" for n in range(8)]), unique=True).map(tuple)
@@ -83,6 +126,16 @@ def test_what_is_there_is_what_is_listed(lists: list[tuple[str, tuple[str, ...]]
                 del expected[gone]
     below = {f"{path}/{name}" for path, names in expected.items() for name in names}
     assert told.there == below | ({ROOT} if expected else set())
+
+
+def test_a_short_list_is_kept_as_it_was_told() -> None:
+    """Services have few instances: a set for each would take ten times the room."""
+    told, names = Told(), tuple(f"i{n}" for n in range(FEW))
+    told.take(ROOT, ("web", "large"))
+    told.take(f"{ROOT}/web", names)
+    told.take(f"{ROOT}/large", (*names, "i"))
+    assert told.listing._below[f"{ROOT}/web"] is names
+    assert told.listing._below[f"{ROOT}/large"] == {*names, "i"}
 
 
 def test_a_list_that_is_the_same_is_looked_through_in_steps() -> None:

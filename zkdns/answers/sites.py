@@ -82,8 +82,7 @@ class Sites(Struct, frozen=True, dict=True):
     def weigh(self, some: Sequence[int], of: tuple[int, ...] = ()) -> tuple[int, ...]:
         """The weights of these where they alone are given. `of`: what all weigh, where that is less."""
         weights = of or self.members.weights
-        counts = keep(self.marks, weights, some) if self.is_split else ()
-        return tuple(counts) if any(counts) else tuple([weights[n] for n in some])
+        return tuple(keep(self.marks, weights, some) if self.is_split else [weights[n] for n in some])
 
 
 class Located(Struct, frozen=True):

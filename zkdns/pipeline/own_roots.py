@@ -61,7 +61,6 @@ class OwnRoots:
         agenda.ring(now)
         for _ in range(len(agenda.queue)):
             root, _ = agenda.queue.take_next()
-            agenda.begin(root)
             began = tick()
             with self._wall.around(root, ""):
                 self._take(root, now)
