@@ -381,6 +381,21 @@ def test_servers_of_a_static_configuration_share_the_client_port_that_one_of_the
     assert arranged[1] == "2 b:2181 client=2181 election=3888 peer=2888 [participant]"
 
 
+@pytest.mark.parametrize("hosts", ["", "127.0.0.1:2181", "127.0.0.1:2181,127.0.0.1:2182"])
+def test_a_client_port_is_guessed_for_none_of_several_servers_on_one_host(hosts: str) -> None:
+    """Two can't have one port there: the third's is no other's."""
+    preset = presets.named("zookeeper")
+    assert preset.with_hosts is not None
+    preset = replace(preset, places=preset.with_hosts(hosts))
+    lines = (
+        b"server.1=127.0.0.1:2888:3888:participant\nserver.2=127.0.0.1:2889:3889:participant\n"
+        b"server.3=127.0.0.1:2890:3890:observer;127.0.0.1:2183\nserver.4=b:2888:3888:participant"
+    )
+    arranged = arrange_all(preset, {"/zookeeper/config": lines})["zookeeper"]
+    ports = {i.id: i.registration.port for i in arranged.instances}
+    assert (ports["1"], ports["2"], ports["3"], ports["4"]) == (0, 0, 2183, 2183)
+
+
 STATIC = b"server.1=a:2888:3888:participant\nserver.2=10.0.0.2:2888:3888:participant\nversion=0"
 
 

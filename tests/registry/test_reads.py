@@ -586,6 +586,21 @@ def test_watch_events_that_name_the_watch_and_not_the_node_are_found_out() -> No
     assert "name the watch" in told_one_shot(world)
 
 
+def test_a_root_that_is_read_alone_may_be_written_twice_in_one_transaction() -> None:
+    """As `/zookeeper/config` is by a reconfiguration: both events are its own."""
+    world = World()
+    world.scopes = [Scope(ROOT, [()])]
+    world.reads = Reads(world.scopes, chance=lambda: 0.5, warn=world.warned.append)
+    world.put(ROOT)
+    world.connect()
+    world.put(ROOT)
+    world.serve(seconds=1)
+    world.reads.watched(CHANGED, ROOT)
+    world.serve(seconds=1)
+    assert not world.reads.one_shot
+    assert world.view == world.truth
+
+
 def test_a_root_whose_data_really_changes_unmasks_nobody() -> None:
     world = world_of_one()
     for _ in range(3):

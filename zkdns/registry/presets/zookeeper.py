@@ -6,12 +6,14 @@
 Source: zookeeper 3.8, QuorumPeer.QuorumServer (`server.N=host:peer:election[:role][;[host:]client]`, several
 addresses of a server separated by `|`), QuorumMaj.toString. Rules: a wildcard client address is the server's
 own host; a server whose line has no client port (a static configuration has none there) has the one that the
-registry's URL gives its host, else the one that all others share. A standalone server writes nothing there.
+registry's URL gives its host, else the one that all others share, and none where another server stands on
+its host, since two can't have one port there. A standalone server writes nothing there.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -76,10 +78,15 @@ def _read_config(
     clients = [_split_client(client) for *_, client in servers]
     shared = {port for _, port in clients if port} or numbers
     usual = next(iter(shared)) if len(shared) == 1 else 0
-    for (number, host, peer, election, role, _), (client, port) in zip(servers, clients, strict=True):
+    reaches = [
+        at(host.strip("[]") if client in _WILDCARDS else client.strip("[]"), port, f"server.{number}")
+        for (number, host, *_), (client, port) in zip(servers, clients, strict=True)
+    ]
+    on_one_host = Counter(end.place for end in reaches)
+    for (number, host, peer, election, role, _), reached in zip(servers, reaches, strict=True):
         own = host.strip("[]")
-        reached = at(own if client in _WILDCARDS else client.strip("[]"), port, f"server.{number}")
-        reached = replace(reached, port=port or known.get(reached.place, usual))
+        if not reached.port and on_one_host[reached.place] == 1:
+            reached = replace(reached, port=known.get(reached.place, usual))
         ports = {
             "client": reached.port,
             "peer": at(own, int(peer), f"server.{number}'s peer port").port,

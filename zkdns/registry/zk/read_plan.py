@@ -112,8 +112,11 @@ class ReadPlan:
 
     def suspect(self) -> None:
         """The root's data is said to have changed since its last reply: if the next one has the same
-        mzxid, events name the watch's path instead of the node's."""
-        self._suspected = self._root[""]
+        mzxid, events name the watch's path instead of the node's. Not where nothing is read below it: there
+        both are one, and a reconfiguration writes `/zookeeper/config` twice in one transaction."""
+        here = self.scope.at(self.scope.root)
+        if here is not None and here.lists:
+            self._suspected = self._root[""]
 
     def take(
         self,
