@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from support.examples import examples
 from zkdns.model import Change, Instance, Registration, Service
-from zkdns.pipeline import journal_files, journal_lines, journal_undated
+from zkdns.pipeline import journal_files, journal_lines, journal_room, journal_undated
 from zkdns.pipeline.journal import OutOfReach, Query, Record
 from zkdns.pipeline.journal_aside import OFTEN
 from zkdns.pipeline.journal_files import SEGMENTS, SPELLED_BYTES, JournalFiles
@@ -51,16 +51,16 @@ class Desk:
         await self.files.write()
         self.now += 1
 
-    def tell(self, id: str, weight: int = 1) -> None:
+    def tell(self, id: str, weight: int = 1, name: str = "web") -> None:
         """The same, not written yet."""
         registration = Registration(("10.0.0.1",), weight=weight, meta=(("text", "x" * 200),))
-        one = Instance(id, id, f"/services/web/{id}", registration, 0.0, weight=weight)
-        known = self.services.get("web") or Service("web", "web", "/services/web")
+        one = Instance(id, id, f"/services/{name}/{id}", registration, 0.0, weight=weight)
+        known = self.services.get(name) or Service(name, name, f"/services/{name}")
         instances = {i.id: i for i in known.instances} | {id: one}
-        after = Service("web", "web", known.path, instances=tuple(i for _, i in sorted(instances.items())))
-        self.services["web"] = after
-        shells = {"web": Service("web", "web", known.path)} if len(instances) == 1 else {}
-        told = Change(self.now, 1, "web", id, "registered", "", "healthy", instance=one)
+        after = Service(name, name, known.path, instances=tuple(i for _, i in sorted(instances.items())))
+        self.services[name] = after
+        shells = {name: Service(name, name, known.path)} if len(instances) == 1 else {}
+        told = Change(self.now, 1, name, id, "registered", "", "healthy", instance=one)
         self.files.add(self.now, Record((told,), shells))
 
     async def put_all(self, ids: Iterable[str], apart: float = 0.0) -> None:
@@ -99,8 +99,8 @@ async def test_what_was_written_is_read_with_how_far_it_reaches(desk: Desk) -> N
 async def test_a_new_segment_begins_with_what_stands_and_the_oldest_go(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_files, "MIN_SEGMENT_BYTES", 2000)
-    desk.files._bytes = 20_000
+    monkeypatch.setattr(journal_room, "MIN_SEGMENT_BYTES", 2000)
+    desk.files._room.limit = 20_000
     await desk.put_all((f"i{n % 3}" for n in range(400)), apart=20)
     paths = segments(desk.directory)
     assert len(paths) > 2
@@ -117,14 +117,15 @@ async def test_a_new_segment_begins_with_what_stands_and_the_oldest_go(
 
 
 async def test_no_more_goes_than_what_is_too_much(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_files, "MIN_SEGMENT_BYTES", 2000)
+    monkeypatch.setattr(journal_room, "MIN_SEGMENT_BYTES", 2000)
+    monkeypatch.setattr(journal_room, "GROWS", 0.0)
     await desk.put_all(["a"] * 60, apart=20)
     kept = segments(desk.directory)
     assert len(kept) > 5
-    desk.files._bytes = sum(path.stat().st_size for path in kept[1:])
+    desk.files._room.limit = sum(path.stat().st_size for path in kept[1:])
     desk.files._remove_old(desk.now)
     assert segments(desk.directory) == kept[1:]
-    desk.files._aside.kept_bytes = 1  # what stands beside it counts
+    OFTEN.path(desk.directory, desk.now).write_bytes(b"x")  # what stands beside it counts
     desk.files._remove_old(desk.now)
     assert segments(desk.directory) == kept[2:]
 
@@ -133,7 +134,7 @@ async def test_a_flood_begins_no_segment_within_a_minute_and_then_the_count_is_a
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each costs a snapshot of all that there is."""
-    monkeypatch.setattr(journal_files, "MIN_SEGMENT_BYTES", 2000)
+    monkeypatch.setattr(journal_room, "MIN_SEGMENT_BYTES", 2000)
     began = desk.now
     await desk.put_all(["a"] * 50)
     assert len(segments(desk.directory)) == 1
@@ -145,11 +146,38 @@ async def test_a_flood_begins_no_segment_within_a_minute_and_then_the_count_is_a
     assert len(segments(desk.directory)) == 2, "little was written since"
 
 
+def _size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.iterdir())
+
+
+@pytest.mark.parametrize(("services", "instances"), [(1, 1), (60, 1), (10, 60)])
+async def test_however_much_changes_the_journal_takes_no_more_than_it_may(
+    tmp_path: Path, services: int, instances: int
+) -> None:
+    """A flood of many services passes the share of none; within a minute it was many times the limit."""
+    desk = Desk(tmp_path, megabytes=1)
+    names = [f"s{n}" for n in range(services)]
+    for name in names:
+        for id in range(instances):
+            desk.tell(f"i{id}", 1, name)
+    sizes = []
+    for weight in range(1, 50):
+        for name in names:
+            for n in range(600 // services):
+                desk.tell(f"i{n % instances}", weight, name)
+        await desk.files.write()
+        desk.now += 1
+        sizes.append(_size(tmp_path))
+    assert max(sizes) <= 1 << 20
+    assert min(sizes[5:]) >= 1 << 18, "no more goes than has to"
+    assert read_changes(tmp_path, Query()).changes[-1].at == desk.now - 1
+
+
 async def test_a_segment_grows_to_twice_what_its_snapshot_takes(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a large registry's journal would be nothing but snapshots."""
-    monkeypatch.setattr(journal_files, "MIN_SEGMENT_BYTES", 100)
+    monkeypatch.setattr(journal_room, "MIN_SEGMENT_BYTES", 100)
     await desk.put_all(f"i{n}" for n in range(40))
     desk.now += journal_files.MAX_SEGMENT_SECONDS + 1
     await desk.put("i0", 2)
@@ -289,7 +317,7 @@ async def test_floods_without_end_leave_room_for_more_than_what_is_told_anew_aft
         registration = Registration(("10.0.0.1",), meta=(("text", secrets.token_hex(250)),))
         instances.append(Instance(f"i{n:03}", f"i{n:03}", f"/services/web/i{n:03}", registration, 0.0))
     desk.services["web"] = Service("web", "web", "/services/web", instances=tuple(instances))
-    desk.files._bytes = 2 << 20
+    desk.files._room.limit = 2 << 20
     for n in range(200):
         await flood(desk, n)
     told = [line.fields["at"] for line in lines_of(desk) if line.kind == "anew"]
@@ -412,7 +440,7 @@ class Tenants:
 
     def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         self.desk = desk
-        monkeypatch.setattr(journal_files, "MIN_SEGMENT_BYTES", 32 << 10)
+        monkeypatch.setattr(journal_room, "MIN_SEGMENT_BYTES", 32 << 10)
         desk.files = JournalFiles(desk.directory, lambda: desk.services, 1, 1, lambda: desk.now)
         self.quiet: list[Change] = []
 
@@ -583,7 +611,7 @@ def test_whatever_is_left_out_no_moment_is_told_otherwise_than_it_was(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal_files, "SNAPSHOT_EVERY", 5.0)
         tenants = Tenants(desk, patch)
-        patch.setattr(journal_files, "MIN_SEGMENT_BYTES", 1500)
+        patch.setattr(journal_room, "MIN_SEGMENT_BYTES", 1500)
         desk.files = JournalFiles(desk.directory, lambda: desk.services, 1, 0.02, lambda: desk.now)
         asyncio.run(live())
     for at, services in stood:

@@ -25,10 +25,10 @@ class Aside:
     """`most`: bytes of all files; `days`: how old they may be."""
 
     def __init__(self, directory: Path, most: float, days: float) -> None:
-        self.kept_bytes = 0
         self._directory = directory
         self._most = most
         self._days = days
+        self._max_waiting_bytes = min(MAX_WAITING_BYTES, most / FILES)
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._file: int | None = None
@@ -41,7 +41,7 @@ class Aside:
         return bool(self._waiting)
 
     def put(self, line: bytes) -> None:
-        if self._waiting_bytes + len(line) <= MAX_WAITING_BYTES:
+        if self._waiting_bytes + len(line) <= self._max_waiting_bytes:
             self._waiting.append(line)
             self._waiting_bytes += len(line)
 
@@ -66,7 +66,10 @@ class Aside:
             self.close()  # half a line ends a file
             raise
         self._size += len(text)
-        self.kept_bytes = OFTEN.remove_old(self._directory, self._most, now, self._days * 86_400)
+
+    def remove_old(self, now: float) -> int:
+        """What is too much or too old goes; returns the bytes that are left."""
+        return OFTEN.remove_old(self._directory, self._most, now, self._days * 86_400)
 
     def close(self) -> None:
         if self._file is not None:

@@ -47,16 +47,18 @@ class Dated(Struct, frozen=True):
                 continue
         return sorted(paths, key=lambda path: (self.began_at(path) <= now + SET_BACK, self.began_at(path)))
 
-    def remove_old(self, directory: Path, most: float, now: float, seconds: float) -> int:
+    def remove_old(self, directory: Path, most: float, now: float, seconds: float, room: int = 0) -> int:
         """The oldest go while there are more than `most` bytes, or all that they hold is from more than so
-        many seconds before `now`. Returns the bytes that are left."""
+        many seconds before `now`. `room`: so much less is kept, but for the last two. Returns the bytes that
+        are left."""
         paths = self.paths_in(directory, now)
         sizes = [path.stat().st_size for path in paths]
         total = sum(sizes)
-        for path, size, following in zip(paths, sizes, paths[1:], strict=False):
-            if total <= most and self.began_at(path) > now + SET_BACK:
+        for n, (path, size, following) in enumerate(zip(paths, sizes, paths[1:], strict=False), 2):
+            has_room = total <= (most if n == len(paths) else most - room)
+            if has_room and self.began_at(path) > now + SET_BACK:
                 continue
-            if total <= most and self.began_at(following) > now - seconds:
+            if has_room and self.began_at(following) > now - seconds:
                 break
             path.unlink(missing_ok=True)
             total -= size

@@ -22,6 +22,7 @@ from zkdns.pipeline import journal_lines, journal_undated
 from zkdns.pipeline.journal import Record, move_reach
 from zkdns.pipeline.journal_aside import Aside
 from zkdns.pipeline.journal_dated import SET_BACK, Dated
+from zkdns.pipeline.journal_room import GROWS, Room
 from zkdns.pipeline.journal_shares import Shares
 from zkdns.pipeline.wall_clock import WallClock
 from zkdns.steps import SLICE, Steps, finish
@@ -35,9 +36,8 @@ SEGMENTS = Dated("journal-")
 EVERY = 1.0
 """Seconds between two writings, each of them synced: what a power cut may cost."""
 MAX_SEGMENT_SECONDS = 86_400.0
-MIN_SEGMENT_BYTES = MIB
 SNAPSHOT_EVERY = 60.0
-"""Seconds between two snapshots at least, however much changes."""
+"""Seconds between two snapshots at least, however much changes, while there is room."""
 FILLED_SECONDS = 600.0
 """In which services that are told anew after floods would fill the journal at the earliest, were there no end
 of them."""
@@ -51,11 +51,9 @@ SPELLED_BYTES = MIB // 4
 EACH = 1 / 4
 """Of one service, as a part of it."""
 BURST = 1 / 16
-"""What a service may write at once, as a part of the journal; not less than MIN_SEGMENT_BYTES."""
+"""What a service may write at once, as a part of the journal; not less than a segment has at least."""
 STEADY = 1 / 4
 """What it may write in all the time that the journal has, as a part of it."""
-CROWDED = 1 / 2
-"""How full the journal is when that begins to count."""
 
 
 class JournalFiles:
@@ -73,15 +71,16 @@ class JournalFiles:
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._wall = WallClock(clock, steady)
+        self._room = Room(int(megabytes * MIB))
         self.problem: Problem | None = None
         self._shares = Shares(
-            max(MIN_SEGMENT_BYTES, BURST * megabytes * MIB), STEADY * megabytes * MIB / (days * 86_400)
+            max(self._room.free, BURST * megabytes * MIB),
+            STEADY * megabytes * MIB / (days * 86_400),
         )
         self._directory = directory
         self._services = services
         self._aside = Aside(directory, STEADY * megabytes * MIB, days)
         self._days = days
-        self._bytes = int(megabytes * MIB)
         self._clock = clock
         self._topology = topology
         self._waiting: list[bytes] = []
@@ -91,8 +90,6 @@ class JournalFiles:
         """Moments that are spelled in part: what stands now has all of them."""
         self._anew_at: dict[str, float] = {}
         """When a service that was told anew may be so again."""
-        self._kept_bytes = 0
-        """Of the segments, as of when the last one began."""
         self._unwritten = b""
         """Of what is being written, what a reader does not have yet."""
         self._file: int | None = None
@@ -101,8 +98,6 @@ class JournalFiles:
         """When the clock is believed that was set far ahead: until then nothing is too old."""
         self._undated: list[Path] = []
         """Segments that began by a clock that was not set yet."""
-        self._snapshot_bytes = 0
-        self._written_bytes = 0
         self._first_at: float | None = None
         """When the first record came: there the first segment begins."""
         self._before: Mapping[str, Service] = {}
@@ -144,7 +139,7 @@ class JournalFiles:
         self, at: float, service: str, line: bytes, change: Change | None, is_lost: bool, now: float
     ) -> None:
         """A line of what came at that moment, where there is room for it."""
-        if self._waiting_bytes <= EACH * MAX_WAITING_BYTES and not self._is_crowded and not self._shares.lost:
+        if self._waiting_bytes <= self._max_of_each and not self._room.is_crowded and not self._shares.lost:
             self._waiting.append(line)
             self._waiting_bytes += len(line)
             return
@@ -158,17 +153,19 @@ class JournalFiles:
         elif change is not None or service not in self._shares.lost or is_lost:
             self._put(service, line, now)
 
+    @property
+    def _max_of_each(self) -> float:
+        """Of what waits, in bytes, one service's at most."""
+        return min(EACH * MAX_WAITING_BYTES, GROWS * self._room.limit / 2)
+
     def _has_room(self, service: str, size: int) -> bool:
         each = self._waiting_of[service] + size
-        return self._waiting_bytes <= MAX_WAITING_BYTES and each <= EACH * MAX_WAITING_BYTES
+        most = min(MAX_WAITING_BYTES, GROWS * self._room.limit)
+        return self._waiting_bytes <= most and each <= self._max_of_each
 
     def _fits(self, service: str, now: float) -> bool:
         """Whether that is its share."""
-        return not self._is_crowded or self._shares.fits(service, now)
-
-    @property
-    def _is_crowded(self) -> bool:
-        return self._kept_bytes + self._written_bytes > CROWDED * self._bytes
+        return not self._room.is_crowded or self._shares.fits(service, now)
 
     def _put(self, service: str, line: bytes, now: float) -> None:
         self._waiting.append(line)
@@ -188,7 +185,7 @@ class JournalFiles:
                 self._close()  # somebody removed it: what is written there nobody reads
             if self._aside.waits:
                 with suppress(OSError):  # the journal itself tells of it, and the sums of what is lost
-                    await asyncio.to_thread(self._aside.write, self._aside.take(), now)
+                    await asyncio.to_thread(self._write_aside, self._aside.take(), now)
             if self._file is not None:
                 for change in self._shares.sums(now, is_end=is_end):
                     self._put(change.service, journal_lines.spell("change", {"at": now, "c": change}), now)
@@ -251,7 +248,7 @@ class JournalFiles:
     def _due_anew(self, now: float) -> dict[str, Service | None]:
         """Those of which the journal does not know how they stand, and that may be told anew now."""
         lost = [name for name in self._shares.lost if now >= self._anew_at.get(name, 0.0)]
-        if self._is_crowded:
+        if self._room.is_crowded:
             lost = [name for name in lost if self._shares.fits(name, now)]
         services = self._services() if lost else {}
         return {name: services.get(name) for name in lost}
@@ -260,7 +257,7 @@ class JournalFiles:
         """These were told anew, in so many bytes."""
         for name, size in sizes.items():
             self._shares.take(name, size, now)
-            rest = size / max(self._bytes, 1) * FILLED_SECONDS
+            rest = size / max(self._room.limit, 1) * FILLED_SECONDS
             self._anew_at[name] = now + min(max(ANEW_LEAST, rest), SNAPSHOT_EVERY)
         self._anew_at = {name: at for name, at in self._anew_at.items() if at > now}
 
@@ -280,10 +277,9 @@ class JournalFiles:
         age = now - self._began_at
         if age < -SET_BACK:
             return True  # it would go on until the clock has caught up, and be read as of that time
-        if age < SNAPSHOT_EVERY:
-            return False
-        full = self._written_bytes > max(MIN_SEGMENT_BYTES, 2 * self._snapshot_bytes)
-        return full or age > MAX_SEGMENT_SECONDS
+        if self._room.is_short(self._waiting_bytes):
+            return True
+        return age >= SNAPSHOT_EVERY and (self._room.is_full or age > MAX_SEGMENT_SECONDS)
 
     def _write(
         self,
@@ -307,6 +303,7 @@ class JournalFiles:
         text += b"".join(lines_of.values())
         if text and self._file is not None:
             self._append(text)
+            self._make_room(now)
             text = b""
         if services is not None:
             self._close()
@@ -325,10 +322,20 @@ class JournalFiles:
             if now < journal_undated.FIRST:
                 self._undated.append(path)
             self._began_at = now
-            self._snapshot_bytes, self._written_bytes = size, 0
+            self._room.written = len(text) + len(after)
+            self._room.snapshot = size - self._room.written
             sync_directory(self._directory)
             self._remove_old(now)
         return {name: len(one) for name, one in lines_of.items()}
+
+    def _write_aside(self, text: bytes, now: float) -> None:
+        self._aside.write(text, now)
+        self._room.aside = self._aside.remove_old(now)
+        self._make_room(now)
+
+    def _make_room(self, now: float) -> None:
+        if self._room.is_over:
+            self._remove_old(now)
 
     def _append(self, text: bytes) -> None:
         assert self._file is not None  # noqa: S101  (the caller has looked)
@@ -340,7 +347,7 @@ class JournalFiles:
             self._unwritten = text[text.rfind(b"\n", 0, at) + 1 :]  # whole lines are read, torn ones are not
             raise
         os.fsync(self._file)
-        self._written_bytes += len(text)
+        self._room.written += len(text)
         self._unwritten = b""
 
     def _fail(self, error: OSError, now: float) -> None:
@@ -361,6 +368,8 @@ class JournalFiles:
 
     def _remove_old(self, now: float) -> None:
         """What stands beside the segments counts as theirs."""
-        most = self._bytes - self._aside.kept_bytes
+        room = self._room
+        room.aside = self._aside.remove_old(now)
         days = self._days if now >= self._believed_at else float("inf")
-        self._kept_bytes = SEGMENTS.remove_old(self._directory, most, now, days * 86_400)
+        kept = SEGMENTS.remove_old(self._directory, room.limit - room.aside, now, days * 86_400, room.free)
+        room.kept = kept - room.written
