@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from zkdns.config import Settings
+from support.listening import Listening
+from zkdns.config import Address, Settings
 from zkdns.model import Change, Instance, Registration, Service, State
 from zkdns.pipeline import changes, journal, journal_memory, journal_reading
 from zkdns.pipeline.journal import Query
@@ -300,3 +301,22 @@ async def test_of_thousands_of_damaged_files_the_newest_are_told(tmp_path: Path)
     await recorder.write()
     await recorder.close()
     assert [problem.path for problem in recorder.problems] == [str(path) for path in paths[5:]]
+
+
+@pytest.mark.parametrize("kept", ["in memory", "on disk"])
+async def test_who_asks_for_the_history_is_told_what_is_not_written_yet(kept: str, tmp_path: Path) -> None:
+    """Files are written once a second: an order was in the answers, and the history did not know of it."""
+    recorder = Recorder(Settings(state=str(tmp_path) if kept == "on disk" else ""), {})
+    server = Listening(recorded=recorder.write, history=recorder.history)
+    await server.web.start(Address(*server.address))
+    told = []
+    for n in range(3):
+        recorder.take([Change(time.time(), n + 1, "web", f"i{n}", "state", "healthy", "drained")])
+        reader, writer = await asyncio.open_connection(*server.address)
+        writer.write(b"GET /api/v1/history HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        body = await reader.read()
+        told.append([one for one in range(3) if b'"i%d"' % one in body])
+        writer.close()
+    await server.web.stop()
+    await recorder.close()
+    assert told == [[0], [0, 1], [0, 1, 2]]

@@ -17,11 +17,13 @@ ASK = b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
 
 
 class Listening:
-    """The HTTP side of a server that has nothing but changes to tell."""
+    """The HTTP side of a server that has nothing but changes to tell, and these parts of what is observed."""
 
-    def __init__(self) -> None:
+    def __init__(self, **parts: object) -> None:
         observed: Observed = SimpleNamespace(  # type: ignore[assignment]
-            demand=lambda since, most: lambda: NO_DEMAND, counters=lambda: SimpleNamespace(queries={})
+            demand=lambda since, most: lambda: NO_DEMAND,
+            counters=lambda: SimpleNamespace(queries={}),
+            **parts,
         )
         self.web = Web(observed)
         self.address = ("127.0.0.1", free_port())

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from unittest.mock import MagicMock
+from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 import pytest_asyncio
@@ -191,6 +191,7 @@ async def test_explanations_and_the_journal_are_what_takes_long(
     observed = MagicMock()
     observed.status.return_value.services = {}
     observed.status.return_value.zones = ("svc.local",)
+    observed.recorded = AsyncMock()
     web = http.Web(observed)
     address = "127.0.0.1", free_port()
     await web.start(Address(*address))

@@ -76,6 +76,7 @@ class Recorder:
         self._unkept: deque[Steps[None]] = deque()
         """What is not kept yet, or not spelled: of a service of thousands all may change at once."""
         self._clock = WallClock(time.time, time.monotonic)
+        self._writing = asyncio.Lock()
         self._files: JournalFiles | None = None
         self._directory = Path(settings.state) if settings.state else None
         if self._directory is not None:
@@ -224,22 +225,31 @@ class Recorder:
         return moved
 
     async def write(self) -> None:
-        """Put on disk what is not there yet. Called every second; never raises."""
+        """Put on disk what is not there yet. Called every second, and before the journal is read; never
+        raises."""
+        async with self._writing:
+            directory = await self._write()
+        if directory is not None:
+            await self._look_for_damage(directory)  # it reads all of the journal: nothing waits for it
+
+    async def _write(self) -> Path | None:
+        """Where that was the first time, the directory."""
         start, files, directory = self._start, self._files, self._directory
         if start is not None and files is not None and directory is not None:
             self._has_begun(start, ())
             if start.services is None:
-                return
+                return None
             await self._go_on(start, files, directory)
             await files.write()
-            await self._look_for_damage(directory)  # it reads all of the journal: nothing waits for it
-        elif files is not None:
-            await self._catch_up()
+            return directory
+        await self._catch_up()
+        if files is not None:
             await files.write()
         elif self._memory is not None:
             now, by = self._clock.look()
             if is_first_set(now, by):
                 self._keep(self._memory.date(by))
+        return None
 
     async def close(self) -> None:
         if self._files is not None:

@@ -319,6 +319,10 @@ class Observer(Struct, frozen=True):
         """How often each service was asked for, and by whom of those seen since."""
         return self.engine.demand(since, most)
 
+    async def recorded(self) -> None:
+        """Return once the journal has what is in the answers now."""
+        await self.recorder.write()
+
     def history(self, query: Query) -> Callable[[], History]:
         """Reads what changed, oldest first, and how far back that is known."""
         return self.recorder.history(query)

@@ -216,6 +216,8 @@ class Web:
         await load("zkdns.explain.what_if")
         try:
             at = read_moment(query, "at")
+            if at is not None:
+                await self._observed.recorded()
             work = self._observed.explain(
                 query["name"], query.get("type", "A"), query.get("client"), changes, at
             )
@@ -235,6 +237,7 @@ class Web:
             )  # fmt: skip
         except ValueError as error:
             return _json({"error": str(error)}, 400)
+        await self._observed.recorded()
         read = self._observed.history(asked)
         return await self._send(request, lambda: shapes.history(read(), iter), is_long=True)
 

@@ -193,6 +193,10 @@ class Observed(Protocol):
         epoch); may be called in a thread."""
         ...
 
+    async def recorded(self) -> None:
+        """Return once the journal has what is in the answers now."""
+        ...
+
     def history(self, query: Query) -> Callable[[], History]:
         """Reads what changed, and how far back that is known; may be called in a thread (OSError)."""
         ...
