@@ -12,7 +12,7 @@ use crate::query::Read;
 use crate::respond::Outcome;
 use crate::stored::{Ask, KEEP, Stored};
 use arc_swap::{ArcSwap, Guard};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,8 +39,9 @@ impl Aged for Stored {
 
 struct Inside {
     ledger: Ledger<Stored>,
-    /// Reverse names come and go with instances, one by one, so they are found by name.
-    reverse: HashMap<Box<[u8]>, Vec<u32>>,
+    /// Reverse names come and go with instances, one by one, so they are found by name. All that is kept may
+    /// speak of one: each is taken out of these places without a look at the others.
+    reverse: HashMap<Box<[u8]>, BTreeSet<u32>>,
 }
 
 pub struct Cache {
@@ -215,7 +216,7 @@ impl Cache {
 impl Inside {
     fn note_reverse(&mut self, kept: &Stored, place: u32) {
         for name in kept.spoken_of().filter(|name| is_reverse(name)) {
-            self.reverse.entry(name.into()).or_default().push(place);
+            self.reverse.entry(name.into()).or_default().insert(place);
         }
     }
 
@@ -223,7 +224,7 @@ impl Inside {
         let place = gone.place.load(Relaxed);
         for name in gone.spoken_of().filter(|name| is_reverse(name)) {
             if let Some(places) = self.reverse.get_mut(name) {
-                places.retain(|at| *at != place);
+                places.remove(&place);
                 if places.is_empty() {
                     self.reverse.remove(name);
                 }

@@ -319,6 +319,27 @@ def test_reverse_names_are_found_however_others_come_and_go() -> None:
         assert len(cache) <= 8
 
 
+def test_of_thousands_of_replies_that_speak_of_one_name_few_go_in_a_row_and_none_is_found_again() -> None:
+    wire, reverse = query(), "1.2.0.192.in-addr.arpa."
+    speaks = stored(wire, replied(wire, f"{NAME} 60 CNAME {reverse}\n{reverse} 60 A 192.0.2.1"))
+    keys = [names.wire(f"n{n}.example") + b"\0\1\0\1\0" for n in range(1000)]
+    cache = Cache()
+    for key in keys:
+        cache.put(key, speaks, 0)
+    cache.forget([names.wire(reverse)])
+    cache.forget([names.wire(reverse)])
+    assert len(cache) >= len(keys) - 2 * cache_module.GONE_AT_A_TIME
+    assert len(cache._gone) == len(cache), "however often it is forgotten, it is noted once"
+    cache.put(keys[-1], stored(wire, replied(wire, f"{NAME} 60 A 192.0.2.1")), 0)
+    for key in keys[:-1]:
+        before = len(cache)
+        assert cache.get(key, 1.0) is None
+        assert before - len(cache) <= cache_module.GONE_AT_A_TIME + 1
+    assert cache.get(keys[-1], 1.0) is not None, "what is said now is not what was forgotten"
+    assert len(cache) == 1
+    assert cache._find == cache._items.__getitem__, "and looking costs no more than ever"
+
+
 def test_a_reply_is_kept_with_all_names_that_it_speaks_of() -> None:
     wire, reverse = query(), "1.2.0.192.in-addr.arpa."
     key = key_of(Query(wire))

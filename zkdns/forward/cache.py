@@ -21,6 +21,10 @@ MAX_BODY_BYTES = 8192
 AT_A_TIME = 1000
 """Replies that are looked through in a row for what is said of names: a third of a millisecond."""
 
+GONE_AT_A_TIME = 100
+"""Replies that are let go of in a row: as much may speak of one name as there is room for, and all of that took
+half a second."""
+
 
 class Replies(Protocol):
     """Where replies are kept: here, or in the native engine. A key is a name in lower case, type, class
@@ -105,35 +109,40 @@ class Cache:
 
     def put(self, key: bytes, stored: Stored, share: int) -> None:
         if stored.ttl > 0 and len(stored.body) <= MAX_BODY_BYTES:
+            self._gone.discard(key)
             self._items.put(key, stored, share, stored.stored_at)
 
     def forget(self, owners: Iterable[bytes], below: bool = False) -> None:
         owners = frozenset(owners)
         by_name = self._items.of_reverse_name
-        gone: set[bytes] = set()
+        # That may be a hundred thousand: some now, and some whenever one is asked for, that one first.
         if not all(map(names.is_reverse, owners)):
-            # All that is kept is looked through, which may be a hundred thousand: some now, and some whenever
-            # one is asked for, that one first.
             self._walks.append(_Walk(owners, below, [*self._items]))
+        else:
+            if below:
+                owners = frozenset(name for name in by_name if not owners.isdisjoint(_above(name)))
+            for owner in owners & by_name.keys():
+                self._gone |= by_name.pop(owner)
+        if self._walks or self._gone:
             self._find = self._find_on_the_way
             self._walk_on()
-        elif below:
-            gone = {
-                key for name, keys in by_name.items() if not owners.isdisjoint(_above(name)) for key in keys
-            }
-        else:
-            gone = {key for owner in owners for key in by_name.get(owner, ())}
-        for key in gone:
-            del self._items[key]
 
     def _find_on_the_way(self, key: bytes) -> Stored:
         stored: Stored = self._items[key]
-        if any(walk.meets(key, stored) for walk in self._walks):
+        if key in self._gone or any(walk.meets(key, stored) for walk in self._walks):
             del self._items[key]
         self._walk_on()
         return self._items[key]
 
     def _walk_on(self) -> None:
+        for _ in range(min(GONE_AT_A_TIME, len(self._gone))):
+            self._items.pop(self._gone.pop(), None)
+        if self._walks:
+            self._look_on()
+        if not (self._walks or self._gone):
+            self._find = self._items.__getitem__
+
+    def _look_on(self) -> None:
         walk = self._walks[0]
         keys = [*islice(walk.keys, AT_A_TIME)]
         for key in keys:
@@ -142,12 +151,12 @@ class Cache:
                 del self._items[key]
         if len(keys) < AT_A_TIME:
             self._walks.pop(0)
-        if not self._walks:
-            self._find = self._items.__getitem__
 
     def clear(self) -> None:
         self._walks: list[_Walk] = []
         """What is forgotten, and not looked for everywhere yet."""
+        self._gone: set[bytes] = set()
+        """Keys of what is forgotten, and not let go of yet."""
         self._items = _Items(*self._bounds)
         self._find = self._items.__getitem__  # a third of the price of its `get`
 
