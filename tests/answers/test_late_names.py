@@ -14,7 +14,7 @@ from zkdns.answers import late_names
 from zkdns.answers.late_names import MAX_NAMES, MAX_PLACES, find_late
 from zkdns.answers.routed import NOTHING
 from zkdns.answers.table import Table
-from zkdns.answers.zonefiles.services import find_service
+from zkdns.answers.zonefiles.services import Asked, find_service
 from zkdns.dns import names
 from zkdns.dns.types import AAAA, ANY, SRV, TXT, A
 from zkdns.model import DEFAULTS, Registration, Service, State
@@ -86,7 +86,9 @@ def test_what_an_alias_leads_to_is_said_alike_too(service: Service) -> None:
     early, late = compiled(service, 10**6), compiled(service, 0)
     for name in asked("web", "svc.local"):
         for rtype in (A, SRV):
-            given = [find_service(name, rtype, one.table, next_position) for one in (early, late)]
+            given = [
+                find_service(Asked(name, rtype, one.table, next_position, 65_535)) for one in (early, late)
+            ]
             assert given[0] == given[1], name
 
 

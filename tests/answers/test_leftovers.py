@@ -46,7 +46,7 @@ class Large:
             assert responder is not None
             with pytest.raises(Unready) as later:
                 responder.answer(
-                    names.label("a") + names.label("prefer") + folder, SRV, self.table, next_position
+                    names.label("a") + names.label("prefer") + folder, SRV, self.table, next_position, 65_535
                 )
             later.value.work()
 

@@ -94,7 +94,7 @@ def plain(table: Table) -> Any:
         {key: plain_entry(entry) for key, entry in table.entries.items()},
         {owner: plain_name(known) for owner, known in table.names.items()},
         {
-            (owner, rtype): known.responder.answer(owner, rtype, table, next_position)
+            (owner, rtype): known.responder.answer(owner, rtype, table, next_position, 65_535)
             for owner, known in table.names.items()
             if known.responder is not None
             for rtype in (12, 16, 33)

@@ -36,7 +36,7 @@ class Deferred(Struct, frozen=True):
 
     service: str
 
-    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position, room: int) -> Sections:
         raise Asleep(self.service)
 
 

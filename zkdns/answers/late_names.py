@@ -100,14 +100,16 @@ class LateTags(Struct, frozen=True):
     answering: Answering
     several: Responder
 
-    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections | Entry:
+    def answer(
+        self, qname: bytes, qtype: int, table: Table, position: Position, room: int
+    ) -> Sections | Entry:
         labels = names.labels(qname[: -len(self.own)] + names.ROOT)
         tag = labels[-1].decode("latin-1")
         having = self.late.get(tag)
         if having is None:
             return NO_NAME
         if len(labels) > 1:
-            return self.several.answer(qname, qtype, table, position)
+            return self.several.answer(qname, qtype, table, position, room)
         about = records.of_tag(qname, tag, self.answering.service.label, having)
         return self.answering.ask(about, qtype, tag)
 
@@ -124,7 +126,9 @@ class LatePorts(Struct, frozen=True):
     late: Groups[tuple[str, str]]
     answering: Answering
 
-    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections | Entry:
+    def answer(
+        self, qname: bytes, qtype: int, table: Table, position: Position, room: int
+    ) -> Sections | Entry:
         labels = names.labels(qname[: -len(self.folder)] + names.ROOT)
         port = labels[-1].decode("latin-1")
         having = self.late.get((self.protocol, port[1:])) if len(labels) == 1 and port[:1] == "_" else None

@@ -68,7 +68,7 @@ class Browsing:
     _spelled: list[Sections] = field(default_factory=list, compare=False, repr=False)
     """The PTR answer, once it was asked for."""
 
-    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position, room: int) -> Sections:
         owner = (
             names.label(names.underscored(self.service.label)) + names.label("_" + self.protocol) + self.zone
         )
@@ -110,7 +110,7 @@ class Services(Struct, frozen=True):
     zone: bytes
     ttl: int
 
-    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position, room: int) -> Sections:
         if qname != self.owner:
             return NO_NAME
         if qtype != PTR:

@@ -158,9 +158,12 @@ class Unready(Exception):
 
 class Responder(Protocol):
     """What answers for a name that needs more than the table's own maps. An Entry is dealt as one of the
-    table's own; `position` is for those that it deals itself. Unready where it can't say yet."""
+    table's own; `position` is for those that it deals itself. `room`: bytes that the reply may have; what is
+    beyond need not be spelled, for the reply is cut there. Unready where it can't say yet."""
 
-    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections | Entry: ...
+    def answer(
+        self, qname: bytes, qtype: int, table: Table, position: Position, room: int
+    ) -> Sections | Entry: ...
 
 
 class Name(Struct, frozen=True, eq=False):

@@ -37,7 +37,9 @@ class TagNames:
     notes: Notes
     kept: Kept[Entry | Sections] = field(compare=False, repr=False)
 
-    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections | Entry:
+    def answer(
+        self, qname: bytes, qtype: int, table: Table, position: Position, room: int
+    ) -> Sections | Entry:
         own = names.label(self.service.label) + self.spelling.zone
         tags = [label.decode("latin-1") for label in names.labels(qname[: -len(own)] + names.ROOT)]
         if len(tags) > MAX_TAGS:

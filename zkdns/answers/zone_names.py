@@ -46,7 +46,9 @@ class ZoneNames:
     def owner(self) -> bytes:
         return names.label(FOLDER) + names.label(self.near.service.label) + self.spelling.zone
 
-    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections | Entry:
+    def answer(
+        self, qname: bytes, qtype: int, table: Table, position: Position, room: int
+    ) -> Sections | Entry:
         below = [label.decode("latin-1") for label in names.labels(qname[: -len(self.owner)] + names.ROOT)]
         zone, mode = ["", *below][-2:] if below else ("", "")
         if len(below) > 2 or (mode and mode not in MODES) or (zone and not self.is_there(zone)):

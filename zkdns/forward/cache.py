@@ -22,8 +22,8 @@ AT_A_TIME = 1000
 """Replies that are looked through in a row for what is said of names: a third of a millisecond."""
 
 GONE_AT_A_TIME = 100
-"""Replies that are let go of in a row: as much may speak of one name as there is room for, and all of that took
-half a second."""
+"""Replies that are let go of in a row: all that are kept may speak of one name, and to let go of all at once
+took half a second."""
 
 
 class Replies(Protocol):

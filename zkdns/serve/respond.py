@@ -251,7 +251,8 @@ def _by_responder(request: Request, name: Name, table: Table, position: Position
     if stale is None:
         return _failed(request, name.origin, table)
     try:
-        sections = responder.answer(request.question.name, request.question.rtype, table, position)
+        question = request.question
+        sections = responder.answer(question.name, question.rtype, table, position, request.room)
     except Unready as unready:
         return Wait(name, unready.with_traceback(None))  # else its frames live as long, with all they hold
     if isinstance(sections, Entry):

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
+from msgspec import structs
+
 from zkdns.answers.table import EVERY, NO_ZONE, Position, Sections, Table
-from zkdns.answers.zonefiles.services import find_service
+from zkdns.answers.zonefiles.services import Asked, find_service
 from zkdns.dns import names
 from zkdns.dns.rdata import Parts, offsets_of, pack, pack_name
 from zkdns.dns.types import (
@@ -85,18 +87,18 @@ class ZoneData:
     zone: int = NO_ZONE
     family: Mapping[bytes, ZoneData] = field(default_factory=dict, repr=False)
 
-    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position, room: int) -> Sections:
         """The whole answer. That something is not there, beside services, only a catalog can tell."""
         failure = table.staleness[EVERY].failure
-        sections = self._answer(qname, qtype, table, position, bool(failure))
+        sections = self._answer(Asked(qname, qtype, table, position, room), bool(failure))
         if failure and self.shared and sections.aa and not sections.answer:
             return Sections(rcode=SERVFAIL, aa=False, ede=failure)
         return sections
 
-    def _answer(self, qname: bytes, qtype: int, table: Table, position: Position, failure: bool) -> Sections:
+    def _answer(self, asked: Asked, failure: bool) -> Sections:
         """Aliases are followed as far as our data goes. AA is for the first name."""
-        reply = _Reply(qname)
-        name: bytes = qname
+        reply = _Reply(asked.qname, asked.room)
+        name, qtype, table = asked.qname, asked.qtype, asked.table
         zone: ZoneData = self
         for _ in range(MAX_CHAIN):
             step = zone.lookup(name, qtype)
@@ -128,7 +130,7 @@ class ZoneData:
                 return reply.sections()
             reply.visited.add(target)
             name = target
-            end = find_service(name, qtype, table, position)
+            end = find_service(structs.replace(asked, qname=name))
             if end is not None:
                 return reply.join(end)
             following = self._zone_of(name)
@@ -198,10 +200,13 @@ def _ancestors(name: bytes, apex: bytes) -> Iterator[bytes]:
 
 
 class _Reply:
-    """The sections of a reply as they fill; names are compressed against the question alone."""
+    """The sections of a reply as they fill; names are compressed against the question alone. `left`: bytes
+    that there is room for still. Once there is none the reply is cut, and nothing more is spelled: a file may
+    have 50,000 records at one name, and 61 bytes ask for all of them."""
 
-    def __init__(self, qname: bytes) -> None:
+    def __init__(self, qname: bytes, room: int) -> None:
         self.qname = qname
+        self.left = room
         self.offsets = offsets_of(qname)
         self.answer: list[bytes] = []
         self.authority: list[bytes] = []
@@ -213,12 +218,16 @@ class _Reply:
 
     def put(self, section: list[bytes], step: Step) -> None:
         assert step.rrset is not None  # noqa: S101
-        section += self.spell(step.owner, step.rrset)
+        self.spell(section, step.owner, step.rrset)
 
-    def spell(self, owner: bytes, rrset: RRset) -> list[bytes]:
+    def spell(self, section: list[bytes], owner: bytes, rrset: RRset) -> None:
         head = self.owner(owner) + rrset.rtype.to_bytes(2, "big") + _IN + rrset.ttl.to_bytes(4, "big")
-        packed = (pack(rrset.rtype, parts, self.offsets) for parts in rrset.rdatas)
-        return [head + len(rdata).to_bytes(2, "big") + rdata for rdata in packed]
+        for parts in rrset.rdatas:
+            if self.left < 0:
+                return
+            rdata = pack(rrset.rtype, parts, self.offsets)
+            section.append(head + len(rdata).to_bytes(2, "big") + rdata)
+            self.left -= len(section[-1])
 
     def add_targets(self, step: Step, zone: ZoneData) -> None:
         """The addresses of what NS, MX and SRV point at, glue among them, as far as this zone has them."""
@@ -226,11 +235,18 @@ class _Reply:
         part = _TARGET_OF.get(step.rrset.rtype)
         if part is None:
             return
-        for target in dict.fromkeys(parts[part].lower() for parts in step.rrset.rdatas if len(parts) > part):
+        met: set[bytes] = set()
+        for parts in step.rrset.rdatas:
+            if self.left < 0:
+                return
+            target = parts[part].lower() if len(parts) > part else b""
+            if not target or target in met:
+                continue
+            met.add(target)
             for rtype in (A, AAAA):
                 rrset = zone.address(target, rtype)
                 if rrset is not None:
-                    self.additional += self.spell(target, rrset)
+                    self.spell(self.additional, target, rrset)
 
     def join(self, end: Sections) -> Sections:
         """The end of the chain comes from the services."""

@@ -110,17 +110,17 @@ class _Reverse(Struct, frozen=True, eq=False):
 
     data: ZoneData
 
-    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position, room: int) -> Sections:
         held = reverse(table, qname, qtype)
         failure = table.staleness[EVERY if held is None else held[1]].failure
         if not failure:
             if held is None:
-                return self.data.answer(qname, qtype, table, position)
+                return self.data.answer(qname, qtype, table, position, room)
             if held[0].answer:
                 return held[0]
             return Sections(authority=(pointer(qname, self.data.apex) + self.data.find_soa(table),))
         if held is None:
-            sections = self.data.answer(qname, qtype, table, position)
+            sections = self.data.answer(qname, qtype, table, position, room)
             if sections.answer or not sections.aa or names.address_of(qname) is None:
                 return sections
         return Sections(rcode=SERVFAIL, aa=False, ede=failure)  # only a catalog can tell who is there

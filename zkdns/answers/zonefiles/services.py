@@ -5,25 +5,46 @@ Rules: pure.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
+from msgspec import Struct
+
 from zkdns.answers.table import FILES, Entry, Name, Position, Responder, Sections, Table
 from zkdns.dns import names
+from zkdns.dns.message import NUMBERS
 from zkdns.dns.rdata import detach
 from zkdns.dns.types import AAAA, NXDOMAIN, SERVFAIL, A
 
+_MIN_RECORD_BYTES = 12
+"""Bytes of a record without rdata, its owner a pointer."""
 
-def find_service(qname: bytes, qtype: int, table: Table, position: Position) -> Sections | None:
+_ADDRESSES = (b"\xc0\x0c\0\1", b"\xc0\x0c\0\x1c")
+"""How records begin that point at their question with their owner alone, of which there are the most."""
+
+
+class Asked(Struct, frozen=True):
+    """What an alias leads to. `room`: bytes that the reply may have."""
+
+    qname: bytes
+    qtype: int
+    table: Table
+    position: Position
+    room: int
+
+
+def find_service(asked: Asked) -> Sections | None:
     """The answer, whose owners are spelled out to stand behind another question; None where the name isn't
     theirs. SERVFAIL where nothing may be said of it now."""
-    entry = table.entries.get(qname + qtype.to_bytes(2, "big"))
+    qname, table = asked.qname, asked.table
+    entry = table.entries.get(qname + asked.qtype.to_bytes(2, "big"))
     if entry is not None:
         if table.stale[entry.origin] is None:
             return Sections(rcode=SERVFAIL)
         if entry.variants is None:
-            return _give_behind(qname, entry, position)
-        return Sections(by_client=partial(_give_near, qname, entry, table, position))
+            return _give_behind(asked, entry)
+        return Sections(by_client=partial(_give_near, asked, entry))
     for suffix in (qname, *names.suffixes(qname)):
         known = table.names.get(suffix)
         if known is None:
@@ -32,42 +53,41 @@ def find_service(qname: bytes, qtype: int, table: Table, position: Position) -> 
             return None
         if table.stale[known.origin] is None:
             return Sections(rcode=SERVFAIL)
-        sections = _below(known, suffix, qname, qtype, table, position)
+        sections = _below(known, suffix, asked)
         if sections.answer or sections.authority:
-            return replace(sections, answer=_detach(qname, sections.answer))
+            return replace(sections, answer=_detach(asked, sections.answer))
         zone = table.zones[known.zone]
         return replace(sections, authority=(zone.apex + zone.soa,))
     return None
 
 
-def _give_behind(qname: bytes, entry: Entry, position: Position) -> Sections:
-    sections = _give(entry, position)
-    return replace(sections, answer=_detach(qname, sections.answer))
+def _give_behind(asked: Asked, entry: Entry) -> Sections:
+    sections = _give(asked, entry)
+    return replace(sections, answer=_detach(asked, sections.answer))
 
 
-def _give_near(qname: bytes, entry: Entry, table: Table, position: Position, client_class: int) -> Sections:
+def _give_near(asked: Asked, entry: Entry, client_class: int) -> Sections:
     """What clients of one class are given."""
     own = (entry.variants or {}).get(client_class, entry)
     if own.tiers:
-        return _give_behind(qname, own, position)
-    known = table.names[qname]
-    zone = table.zones[known.zone]
+        return _give_behind(asked, own)
+    known = asked.table.names[asked.qname]
+    zone = asked.table.zones[known.zone]
     return Sections(authority=(zone.apex + zone.soa,), ede=known.ede)
 
 
-def _below(
-    known: Name, suffix: bytes, qname: bytes, qtype: int, table: Table, position: Position
-) -> Sections:
+def _below(known: Name, suffix: bytes, asked: Asked) -> Sections:
     """What a name of the services' says of itself, or of a name below it."""
+    qname, qtype = asked.qname, asked.qtype
     if known.responder is not None:
-        return _ask(known.responder, qname, qtype, table, position)
+        return _ask(known.responder, asked)
     if suffix == qname:
         return Sections(ede=known.ede)
     label = qname[1 : 1 + qname[0]]
     instances = known.instances if qname == names.label(label) + suffix else None
     instance = instances.get(label) if instances else None
     if instance is None and known.below is not None:
-        return _ask(known.below, qname, qtype, table, position)
+        return _ask(known.below, asked)
     if instance is None:
         return Sections(rcode=NXDOMAIN)
     if qtype in (A, AAAA):
@@ -76,33 +96,42 @@ def _below(
     return known.spell(label, qtype) if known.spell else Sections()
 
 
-def _ask(responder: Responder, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
-    given = responder.answer(qname, qtype, table, position)
-    return given if isinstance(given, Sections) else _give(given, position)
+def _ask(responder: Responder, asked: Asked) -> Sections:
+    given = responder.answer(asked.qname, asked.qtype, asked.table, asked.position, asked.room)
+    return given if isinstance(given, Sections) else _give(asked, given)
 
 
-def _give(entry: Entry, position: Position) -> Sections:
-    return Sections(_records_at(entry, position(entry)), ede=entry.ede)
+def _give(asked: Asked, entry: Entry) -> Sections:
+    return Sections(tuple(_records_at(entry, asked.position(entry), asked.room)), ede=entry.ede)
 
 
-def _records_at(entry: Entry, n: int) -> tuple[bytes, ...]:
-    """The records of the n-th answer of this Entry."""
-    rotations = ((tier.rotation, tier.records) for tier in entry.tiers)
-    return tuple(
-        record
-        for rotation, records in rotations
-        for record in rotation.getters[rotation.sequence[n % len(rotation.sequence)]](records)
-    )
+def _records_at(entry: Entry, n: int, room: int) -> Iterator[bytes]:
+    """The records of the n-th answer of this Entry, until these are more than there is room for."""
+    for tier in entry.tiers:
+        rotation = tier.rotation
+        k = rotation.sequence[n % len(rotation.sequence)]
+        for i in rotation.head(k, room // _MIN_RECORD_BYTES + 1):
+            yield tier.records[i]
+            room -= len(tier.records[i])
+            if room < 0:
+                return
 
 
-def _detach(qname: bytes, records: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Records that pointed at their question, spelled out to stand behind another."""
-    spelled = []
+def _detach(asked: Asked, records: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Records that pointed at their question, spelled out to stand behind another, until these are more than
+    there is room for."""
+    spelled: list[bytes] = []
+    left = asked.room
     for record in records:
-        read = detach(record, qname)
-        if read is not None:
+        if left < 0:
+            break
+        if record[:4] in _ADDRESSES:
+            spelled.append(asked.qname + record[2:])
+        elif (read := detach(record, asked.qname)) is not None:
             owner, rtype, rclass, ttl, parts = read
             rdata = b"".join(parts)
-            fixed = rtype.to_bytes(2, "big") + rclass.to_bytes(2, "big") + ttl.to_bytes(4, "big")
-            spelled.append(owner + fixed + len(rdata).to_bytes(2, "big") + rdata)
+            spelled.append(owner + NUMBERS.pack(rtype, rclass, ttl, len(rdata)) + rdata)
+        else:
+            continue
+        left -= len(spelled[-1])
     return tuple(spelled)

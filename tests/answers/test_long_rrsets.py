@@ -1,0 +1,103 @@
+"""Thousands of records at one name of a zone file, or behind an alias there: as many are spelled as fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dns.message
+import pytest
+
+from support.asking import respond
+from support.tables import Answers
+from zkdns.answers.zonefiles import lookup, services
+from zkdns.answers.zonefiles.overlay import Overlay
+from zkdns.answers.zonefiles.reader import ZoneFolder
+from zkdns.model import Instance, Registration, Service, ServiceSettings
+
+MANY = 4200
+HEAD = "@ 300 SOA ns root 1 2 3 4 60\n@ 300 NS ns\nns 300 A 192.0.2.1\n"
+RECORDS = {
+    "a": "A 10.0.{0}.{1}", "mx": "MX 10 m{0}-{1}", "ns": "NS m{0}-{1}", "txt": 'TXT "{0} {1} of more words"',
+}  # fmt: skip
+ASKED = [
+    ("a", "A"), ("mx", "MX"), ("x.ns", "A"), ("txt", "TXT"), ("to-a", "A"), ("to-web", "A"),
+    ("to-web", "SRV"),
+]  # fmt: skip
+
+
+def member(n: int) -> Instance:
+    registration = Registration((f"10.1.{n >> 8}.{n & 255}",), port=80)
+    return Instance(f"i{n}", f"i{n}", f"/services/web/i{n}", registration, 0.0)
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    folder: Path = tmp_path_factory.mktemp("zones")
+    lines = [
+        f"{owner} 300 {record.format(n >> 8, n & 255)}\n"
+        for owner, record in RECORDS.items()
+        for n in range(MANY)
+    ]
+    targets = [f"m{n >> 8}-{n & 255} 300 A 192.0.2.9\n" for n in range(MANY)]
+    aliases = ["to-a 300 CNAME a\n", "to-web 300 CNAME web.svc.local.\n"]
+    (folder / "long.example.zone").write_text(HEAD + "".join(lines + targets + aliases))
+    made = Answers(["svc.local"])
+    settings = ServiceSettings(answers=MANY, policy="first")
+    web = Service("web", "web", "/services/web", settings, tuple(map(member, range(MANY))))
+    made.replace("web", made.compile(web))
+    Overlay(made).put(ZoneFolder(folder).load().zones)
+    return made
+
+
+def ask(answers: Answers, name: str, rtype: str, limit: int) -> bytes:
+    query = dns.message.make_query(f"{name}.long.example", rtype, use_edns=0, payload=1232, id=1)
+    said = respond(query.to_wire(), answers, limit)
+    assert isinstance(said, bytes)
+    return said
+
+
+@pytest.mark.parametrize("limit", [1232, 65_535])
+@pytest.mark.parametrize(("name", "rtype"), ASKED)
+def test_what_has_no_room_is_not_spelled_and_the_reply_is_as_if_it_had_been(
+    answers: Answers, name: str, rtype: str, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = ask(answers, name, rtype, limit)
+    monkeypatch.setattr(lookup, "Asked", with_room)
+    assert short == ask(answers, name, rtype, limit)
+    assert len(short) > limit - 100
+
+
+def with_room(*asked: Any) -> services.Asked:
+    qname, qtype, table, position, _ = asked
+    return services.Asked(qname, qtype, table, position, 1 << 30)
+
+
+@pytest.mark.parametrize(("name", "rtype"), ASKED)
+def test_of_thousands_of_records_a_datagram_costs_those_that_it_has_room_for(
+    answers: Answers, name: str, rtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[Any] = []
+
+    def count(where: Any, what: str) -> None:
+        work = getattr(where, what)
+
+        def counted(*given: Any) -> Any:
+            done.append(what)
+            return work(*given)
+
+        monkeypatch.setattr(where, what, counted)
+
+    count(lookup, "pack")
+    count(lookup.ZoneData, "address")
+    count(services, "detach")
+    records_at = services._records_at
+
+    def deal(*of: Any) -> list[bytes]:
+        dealt = list(records_at(*of))
+        done.extend(dealt)
+        return dealt
+
+    monkeypatch.setattr(services, "_records_at", deal)
+    ask(answers, name, rtype, 1232)
+    assert len(done) < 250
