@@ -192,7 +192,11 @@ WALLS: dict[str, tuple[float, ...]] = {
     "rows of who was told, a thread": (clients.MAX_ROWS,),
     "dots in a key of a TOML file": (toml.MAX_DOTS,),
     "a registry file, a settings file": (registry_file.MAX_BYTES / MIB, files.MIB / MIB),
-    "a zone file, all zone files": (master_file.MAX_FILE_BYTES / MIB, master_file.MAX_ZONE_BYTES / MIB),
+    "a zone file, all files of one zone": (
+        master_file.MAX_FILE_BYTES / MIB,
+        master_file.MAX_ZONE_BYTES / MIB,
+    ),
+    "lines of all zone files, each counted as often as it is included": (master_file.MAX_LINES,),
     "files that include one another, that a zone includes": (
         master_file.MAX_INCLUDE_DEPTH,
         master_file.MAX_INCLUDED_FILES,

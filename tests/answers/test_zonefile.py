@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import socket
@@ -27,6 +28,7 @@ from support.tables import Answers
 from support.zones import random_zone
 from zkdns.answers.zonefiles import folder as folder_module
 from zkdns.answers.zonefiles import master_file
+from zkdns.answers.zonefiles import reader as reader_module
 from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
@@ -484,6 +486,71 @@ def test_an_included_file_that_changes_is_seen(folder: ZoneFolder) -> None:
     assert not folder.changed()
     part.write_text("a A 192.0.2.1\nb A 192.0.2.2\n")
     assert folder.changed()
+
+
+def test_files_that_did_not_change_are_not_read_again_unless_that_is_asked_for(
+    folder: ZoneFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    read_file = master_file.read_bounded
+
+    def note(path: Path, most: int) -> object:
+        read.append(path.name)
+        return read_file(path, most)
+
+    monkeypatch.setattr(master_file, "read_bounded", note)
+    write(folder, "large.test.zone", "$TTL 60\n" + SOA + "$INCLUDE hosts\n")
+    write(folder, "bad.test.zone", "what is this")
+    hosts = write(folder, "hosts", "a A 192.0.2.1\n")
+    small = write(folder, "small.test.zone", "$TTL 60\n" + SOA)
+    before = folder.load()
+    read.clear()
+    small.write_text(small.read_text() + "a A 192.0.2.1\n")
+    after = folder.load()
+    assert read == ["small.test.zone"]
+    assert after.zones[names.wire("large.test")] is before.zones[names.wire("large.test")]
+    assert after.problems == before.problems != ()
+    read.clear()
+    hosts.write_text("a A 192.0.2.1\nb A 192.0.2.2\n")
+    assert folder.changed()
+    folder.load()
+    assert read == ["large.test.zone", "hosts"]
+    read.clear()
+    folder.load(anew=True)
+    assert read == ["bad.test.zone", "large.test.zone", "hosts", "small.test.zone"]
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.EACCES])
+def test_a_file_that_could_not_be_read_for_a_lack_of_ours_is_tried_again_though_nobody_wrote_to_it(
+    error: int, folder: ZoneFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, "one.test.zone", "$TTL 60\n" + SOA)
+
+    def fail(path: Path, most: int) -> object:
+        raise OSError(error, os.strerror(error))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(master_file, "read_bounded", fail)
+        assert "can't be read" in folder.load().problems[0].what
+    assert folder.changed() is (error == errno.EMFILE)
+    assert not folder.load().problems, "once it is tried"
+    assert not folder.changed()
+
+
+def test_zone_files_have_so_many_lines_together_and_one_that_has_too_many_costs_itself(
+    folder: ZoneFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (master_file, reader_module):
+        monkeypatch.setattr(module, "MAX_LINES", 100)
+    large = write(folder, "a.test.zone", "$TTL 60\n" + SOA + "x A 192.0.2.1\n" * 200)
+    for name in ("b", "c", "d"):
+        write(folder, f"{name}.test.zone", "$TTL 60\n" + SOA + "x A 192.0.2.1\n" * 38)
+    loaded = folder.load()
+    assert [Path(p.path).name for p in loaded.problems] == ["a.test.zone", "d.test.zone"]
+    assert "all zone files have more than" in loaded.problems[0].what
+    large.unlink()
+    write(folder, "c.test.zone", "$TTL 60\n" + SOA)
+    assert not folder.load().problems
 
 
 def test_a_file_that_is_written_to_while_it_is_read_leaves_the_last_good_copy_until_it_is_whole(

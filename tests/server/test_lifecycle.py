@@ -13,7 +13,9 @@ from typing import Any
 
 import dns.asyncquery
 import dns.message
+import dns.name
 import dns.rcode
+import dns.rdata
 import pytest
 import pytest_asyncio
 
@@ -21,6 +23,8 @@ from support.ports import free_port
 from support.upstream import addresses, run
 from support.waiting import until
 from zkdns.answers.table import Delta
+from zkdns.answers.zonefiles import folder as zone_folder
+from zkdns.answers.zonefiles.master_file import MasterFile
 from zkdns.config import Address, RegistryURL, Settings
 from zkdns.model import Catalog, Change, ConfigError, Instance, Registration, Service
 from zkdns.pipeline.inputs import Ready
@@ -32,6 +36,7 @@ from zkdns.server.status import Phase
 
 WEB = '[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n'
 NOW = 1_700_000_000.0
+SOA = dns.rdata.from_text("IN", "SOA", "ns. root. 1 2 3 4 5")
 ZONE = "@ 300 SOA ns root 1 2 3 4 5\n@ 300 NS ns\nns 300 A 192.0.2.53\n"
 
 
@@ -217,6 +222,62 @@ async def test_a_server_in_lameduck_answers_on_and_is_not_ready_again(start: Sta
     await asyncio.wait_for(stopping, 30)
     assert one.server.phase is Phase.STOPPED
     await until(lambda: not one.server._tasks)
+
+
+async def test_while_zone_files_are_read_for_minutes_all_else_is_looked_after_and_it_ends_at_once(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "zones").mkdir()
+    one = await start(zones=str(tmp_path / "zones"))
+    monkeypatch.setattr(zone_folder, "SLOW", 0.0)
+    caplog.set_level(logging.INFO)
+    begun, written = threading.Event(), asyncio.Event()
+
+    def read(file: MasterFile, path: Path) -> None:
+        begun.set()
+        while True:
+            file.sink.add(dns.name.root, 300, SOA)
+
+    async def write() -> None:
+        written.set()
+
+    monkeypatch.setattr(MasterFile, "read_file", read)
+    (tmp_path / "zones" / "long.example.zone").write_text("")
+    await until(begun.is_set)
+    monkeypatch.setattr(one.server.recorder, "write", write)
+    await asyncio.wait_for(written.wait(), 30)
+    assert "take long to read" in caplog.text
+    assert await one.answers("web.svc.local") == ["10.0.0.1"]
+    await one.server.stop()
+    await until(lambda: not one.server._tasks)
+    assert not one.server.zone_files.broken, "what was not read to its end says nothing"
+
+
+async def test_who_is_told_to_stop_while_it_reads_zone_files_never_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "zones").mkdir()
+    (tmp_path / "zones" / "long.example.zone").write_text("")
+    (tmp_path / "services.toml").write_text(WEB)
+    begun = threading.Event()
+
+    def read(file: MasterFile, path: Path) -> None:
+        begun.set()
+        while True:
+            file.sink.add(dns.name.root, 300, SOA)
+
+    monkeypatch.setattr(MasterFile, "read_file", read)
+    settings = Settings(
+        registry=(file_registry(tmp_path / "services.toml"),), zones=str(tmp_path / "zones"),
+        listen=(Address("127.0.0.1", free_port()),), http=None, engine="python",
+    )  # fmt: skip
+    server = Running(settings).server
+    running = asyncio.create_task(server.run())
+    await until(begun.is_set)
+    server._ask_stop()  # the signal
+    await asyncio.wait_for(running, 30)
+    assert server.phase is Phase.STOPPED
+    assert not server._listens.is_set()
 
 
 async def test_a_second_word_to_stop_ends_the_lameduck(start: Start) -> None:

@@ -141,7 +141,7 @@ class Server:
     async def run(self) -> None:
         """Start, serve until SIGTERM or SIGINT, stop."""
         for sig in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(sig, self._stop_asked.set)
+            self._loop.add_signal_handler(sig, self._ask_stop)
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
         self._loop.set_exception_handler(self.lack.handle)
         await self.start()
@@ -152,9 +152,16 @@ class Server:
         if self._mistake is not None:
             raise self._mistake
 
+    def _ask_stop(self) -> None:
+        self._stop_asked.set()
+        if not self._listens.is_set():
+            self.zone_files.stop()  # a start waits for them
+
     async def start(self) -> None:
         """Listens and begins to read; ConfigError where it may not listen so."""
         await self._load_zone_files()
+        if self._stop_asked.is_set():
+            return
         if self._is_shared():
             log.info("another server answers on our addresses: this one joins it once its catalog is loaded")
             self._joining = self._spawn(self._join(), "join")
@@ -165,6 +172,7 @@ class Server:
         self._spawn(self._remember(), "state")
         self._spawn(advertised.follow(self.settings, self.replica.move), "advertise")
         self._spawn(self._tick(), "tick")
+        self._spawn(self._follow_zone_files(), "follow zone files")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = self._loop.create_task(work, name=name)
@@ -225,7 +233,7 @@ class Server:
         )
 
     async def _tick(self) -> None:
-        """What is looked at every second: the clock, the state directory, zone files, systemd."""
+        """What is looked at every second: the clock, the state directory, systemd."""
         for second in count():
             await asyncio.sleep(1.0)
             try:
@@ -235,10 +243,18 @@ class Server:
                 self.notifier.wait("waits for the registry to be read", joining=joining)
                 self.state_directory.keep()
                 await self.recorder.write()
+            except Exception:
+                log.exception("the server goes on after an error of its own")
+
+    async def _follow_zone_files(self) -> None:
+        """By itself: large ones take minutes."""
+        while True:
+            await asyncio.sleep(1.0)
+            try:
                 if await self.zone_files.changed():
                     await self._load_zone_files()
             except Exception:
-                log.exception("the server goes on after an error of its own")
+                log.exception("zone files could not be looked at")
 
     async def stop(self) -> None:
         """Lameduck, then take no more, answer what is here, end."""
@@ -251,6 +267,7 @@ class Server:
                 await asyncio.wait_for(self._stop_asked.wait(), self.settings.lameduck)
             except TimeoutError:
                 pass
+        self.zone_files.stop()
         for task in list(self._tasks):
             task.cancel()
         await self.engine.stop()
@@ -283,12 +300,12 @@ class Server:
         self.settings = settings
         self.driver.step(settings)
         self.engine.configure(settings)
-        self._spawn(self._load_zone_files(), "zone files")
+        self._spawn(self._load_zone_files(anew=True), "zone files")
         log.info("reload: done")
         self.notifier.reloaded()
 
-    async def _load_zone_files(self) -> None:
-        zones = await self.zone_files.load()
+    async def _load_zone_files(self, *, anew: bool = False) -> None:
+        zones = await self.zone_files.load(anew=anew)
         if zones is not None:
             self.driver.step(ZoneFilesRead(zones))
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("zkdns.zones")
 
+SLOW = 5.0
+"""Seconds after which it is told that files are still being read."""
+
 
 class ZoneFiles:
     """The files of `folder`, "" for none (ConfigError where it isn't there). `apexes`: the zones of services,
@@ -31,6 +34,7 @@ class ZoneFiles:
             raise ConfigError(f"--zones {folder}", "no such directory")
         self._folder = _open(Path(folder), apexes) if folder else None
         self._unsettled = 0
+        self._reading = asyncio.Lock()
 
     @property
     def paths(self) -> list[str]:
@@ -58,14 +62,28 @@ class ZoneFiles:
         self._unsettled = 0 if is_settled else self._unsettled + 1
         return is_settled or self._unsettled >= MAX_UNSETTLED
 
-    async def load(self) -> Mapping[bytes, ZoneData] | None:
-        """The zones, by apex; None where there is no folder."""
+    async def load(self, *, anew: bool = False) -> Mapping[bytes, ZoneData] | None:
+        """The zones, by apex, of files that have changed; `anew`: of all. None where there is no folder."""
         if self._folder is None:
             return None
-        loaded = await asyncio.to_thread(self._folder.load)
-        for problem in loaded.problems:
-            log.warning("%s: %s", problem.path, problem.what)
-        return loaded.zones
+        async with self._reading:
+            slow = asyncio.get_running_loop().call_later(SLOW, self._tell_slow)
+            try:
+                loaded = await asyncio.to_thread(self._folder.load, anew=anew)
+            finally:
+                slow.cancel()
+            for problem in loaded.problems:
+                log.warning("%s: %s", problem.path, problem.what)
+            return loaded.zones
+
+    def stop(self) -> None:
+        """What is being read is left as it was."""
+        if self._folder is not None:
+            self._folder.is_stopping = True
+
+    def _tell_slow(self) -> None:
+        if self._folder is not None:
+            log.info("the zone files in %s take long to read", self._folder.folder)
 
 
 def _open(folder: Path, apexes: Sequence[bytes]) -> ZoneFolder:

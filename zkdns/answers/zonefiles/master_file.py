@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import dns.zonefile
 from msgspec import Struct
 
 from zkdns.files import MIB, Mark, mark_of, read_bounded
-from zkdns.lack import reason
+from zkdns.lack import is_local_lack, reason
 
 MAX_INCLUDE_DEPTH = 8
 """Files that include one another, so that none includes itself for ever."""
@@ -31,6 +32,10 @@ MAX_INCLUDED_FILES = 1000
 MAX_FILE_BYTES = 256 * MIB
 MAX_ZONE_BYTES = 512 * MIB
 """What a zone's files may hold together, each counted as often as it is included."""
+MAX_LINES = 1_000_000
+"""Of all zone files together, each counted as often as it is included: a line is mostly a record, which takes
+a kilobyte of memory once it is read."""
+TOO_MANY_LINES = f"all zone files have more than {MAX_LINES:,} lines"
 MAX_GENERATED = 65_536
 """Records that the $GENERATE lines of one zone may make."""
 MAX_WIDTH_CHARS = 255
@@ -49,17 +54,22 @@ _ABOVE = re.compile(rb"\\.|[\x80-\xff]", re.DOTALL)
 
 
 class Wrong(Exception):
-    """An error in a file: where it is, what it is."""
+    """An error in a file: where it is, what it is. `may_pass`: without the file being written to."""
 
-    def __init__(self, where: str, what: str) -> None:
+    def __init__(self, where: str, what: str, *, may_pass: bool = False) -> None:
         super().__init__(what)
         self.where = where
         self.what = what
+        self.may_pass = may_pass
 
     @property
     def names_line(self) -> bool:
         """Whether it is in one line, and not with the file as a whole."""
         return self.where.rpartition(":")[2].isdecimal()
+
+
+class Stopped(Exception):
+    """Nobody wants to know any more."""
 
 
 class Record(Struct):
@@ -71,9 +81,11 @@ class Record(Struct):
 
 
 class _Records:
-    """Stands where dnspython's reader wants a transaction, and keeps what it reads with its place."""
+    """Stands where dnspython's reader wants a transaction, and keeps what it reads with its place.
+    `is_over`: whether nobody wants it any more."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_over: Callable[[], bool]) -> None:
+        self.is_over = is_over
         self.records: list[Record] = []
         self.where = ""
         self.manager = self
@@ -85,6 +97,8 @@ class _Records:
         """Its check walks all records for each; ours comes once, at the end."""
 
     def add(self, name: dns.name.Name, ttl: int, rdata: dns.rdata.Rdata) -> None:
+        if self.is_over():
+            raise Stopped
         owner = name.to_digestable()
         ttl = 0 if ttl >> 31 else ttl  # RFC 2181, section 8; so does BIND
         wire = rdata.to_wire() or b""
@@ -124,17 +138,20 @@ class _Tokens:
 
 
 class MasterFile(dns.zonefile.Reader):
-    """dnspython's reader of lines, with our own directives: an $INCLUDE stays inside the folder."""
+    """dnspython's reader of lines, with our own directives: an $INCLUDE stays inside the folder. It may have
+    `most` lines. Stopped where `is_over`."""
 
-    def __init__(self, folder: Path, origin: dns.name.Name) -> None:
-        self.sink = _Records()
+    def __init__(
+        self, folder: Path, most: int = MAX_LINES, is_over: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.sink = _Records(is_over)
         self.folder = folder.resolve()
         self.marks: dict[Path, Mark | None] = {}
-        self.bytes_read = self.generated = 0
+        self._most = most
+        self.lines = self.bytes_read = self.generated = 0
         self.depth = 0
         self.first_origin: dns.name.Name | None = None
         super().__init__(dns.tokenizer.Tokenizer(""), dns.rdataclass.IN, self.sink)  # type: ignore[arg-type]
-        self.current_origin = origin
 
     def read_file(self, path: Path) -> None:
         saved = self.tok, self.current_origin, self.last_name, self.sink.where
@@ -143,17 +160,23 @@ class MasterFile(dns.zonefile.Reader):
         try:
             data, _ = read_bounded(path, MAX_FILE_BYTES)
         except OSError as error:
-            raise Wrong(self.sink.where or shown, f"{shown} can't be read: {plainly(error)}") from None
+            if is_local_lack(error):
+                self.marks[path] = None  # the next look finds it changed, and it is tried again
+            what = f"{shown} can't be read: {plainly(error)}"
+            raise Wrong(self.sink.where or shown, what, may_pass=True) from None
         if mark(path) != self.marks[path]:
             raise Wrong(self.sink.where or shown, f"{shown} is written to while it is read")
         self._count(len(data), self.sink.where or shown)
+        self.lines += data.count(NEWLINE) or data.count(b"\r")
+        if self.lines > self._most:
+            raise Wrong(self.sink.where or shown, TOO_MANY_LINES, may_pass=True)
         if (nul := data.find(b"\0")) >= 0:
             raise Wrong(f"{shown}:{data.count(NEWLINE, 0, nul) + 1}", "holds a NUL byte")
         text = spell_octets(data)
         self.tok = _Lines(text, shown)
         try:
             self._lines(shown)
-        except Wrong:
+        except (Wrong, Stopped):
             raise
         except Exception as error:  # dnspython lets out many kinds: they all mean this line
             where, what = self.sink.where or shown, plainly(error)[:MAX_TOLD_CHARACTERS]

@@ -7,7 +7,7 @@ good copy stays.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import dns.exception
@@ -16,7 +16,15 @@ import dns.rdatatype
 from msgspec import Struct
 
 from zkdns.answers.zonefiles.lookup import RRset, ZoneData, build_nodes, negative_soa
-from zkdns.answers.zonefiles.master_file import MasterFile, Record, Wrong, mark, plainly
+from zkdns.answers.zonefiles.master_file import (
+    MAX_LINES,
+    MasterFile,
+    Record,
+    Stopped,
+    Wrong,
+    mark,
+    plainly,
+)
 from zkdns.dns import names
 from zkdns.dns.rdata import Parts, cut_rdata
 from zkdns.dns.types import CNAME, DNAME, NS, SOA
@@ -34,9 +42,30 @@ class Loaded(Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
 
 
+class _Read(Struct, frozen=True):
+    """What came of a file. `marks`: of it, and of those that it includes; `lines` of all of them."""
+
+    marks: Mapping[Path, Mark | None]
+    lines: int
+    data: ZoneData | None
+    wrong: Wrong | None
+
+    def is_still_so(self) -> bool:
+        may_pass = self.wrong is not None and self.wrong.may_pass
+        return not may_pass and all(mark(path) == seen for path, seen in self.marks.items())
+
+    def take(self) -> ZoneData:
+        """Raises what was wrong."""
+        if self.wrong is not None:
+            raise self.wrong.with_traceback(None)
+        assert self.data is not None  # noqa: S101
+        return self.data
+
+
 class ZoneFolder:
     """The zone files of one folder. `own`: the apexes (wire, lower case) of the services' zones: a file
-    for one of them needs no SOA, and shares the zone."""
+    for one of them needs no SOA, and shares the zone. `is_stopping`: what is being read is not wanted any
+    more, and may take minutes."""
 
     def __init__(self, folder: Path, own: Collection[bytes] = ()) -> None:
         self.folder = folder
@@ -44,7 +73,9 @@ class ZoneFolder:
         self._good: dict[Path, ZoneData] = {}
         self._marks: dict[Path, Mark | None] | None = None
         """Each file's mark as of before it was read: a change while it is read is seen next time."""
+        self._known: dict[Path, _Read] = {}
         self.loaded = Loaded()
+        self.is_stopping = False
 
     def changed(self) -> bool:
         """Whether a file is not what it was at the last `load`."""
@@ -57,8 +88,15 @@ class ZoneFolder:
         except OSError:
             return None
 
-    def load(self) -> Loaded:
-        """Reads all files. Slow where they are large: call it where nobody waits."""
+    def load(self, *, anew: bool = False) -> Loaded:
+        """Reads the files that have changed; `anew`: all of them. Slow where they are large: call it where
+        nobody waits."""
+        try:
+            return self._load({} if anew else self._known)
+        except Stopped:
+            return self.loaded
+
+    def _load(self, known: Mapping[Path, _Read]) -> Loaded:
         problems: list[Problem] = []
         try:
             marks = {path: mark(path) for path in self._list()}
@@ -68,9 +106,17 @@ class ZoneFolder:
             return self.loaded
         good: dict[Path, ZoneData] = {}
         zones: dict[bytes, ZoneData] = {}
+        reads: dict[Path, _Read] = {}
+        left = MAX_LINES
         for path in list(marks):
             try:
-                data = read_zone(path, self.folder, self.own, marks)
+                read = known.get(path)
+                if read is None or not read.is_still_so() or read.lines > left:
+                    read = self._read(path, left)
+                reads[path] = read
+                marks.update(read.marks)
+                data = read.take()
+                left -= read.lines
             except Wrong as wrong:
                 kept = self._good.get(path)
                 mend = "mend the line" if wrong.names_line else "mend that"
@@ -79,6 +125,8 @@ class ZoneFolder:
                 if kept is None:
                     continue
                 data = kept
+            except Stopped:
+                raise
             except Exception as error:  # ours: it costs this file, and the others are served
                 problems.append(fault(str(path), error))
                 if path not in self._good:
@@ -91,8 +139,18 @@ class ZoneFolder:
             good[path] = zones[data.apex] = data
         self._good = good
         self._marks = marks
+        self._known = reads
         self.loaded = Loaded(zones, tuple(problems))
         return self.loaded
+
+    def _read(self, path: Path, most: int) -> _Read:
+        reader = MasterFile(self.folder, most, lambda: self.is_stopping)
+        data = wrong = None
+        try:
+            data = read_zone(path, self.folder, self.own, reader)
+        except Wrong as error:
+            wrong = error
+        return _Read(reader.marks, reader.lines, data, wrong)
 
     def _list(self) -> list[Path]:
         """The zone files, and none of those that editors keep beside them (`.#x.zone`, `.x.zone`)."""
@@ -102,20 +160,16 @@ class ZoneFolder:
 
 
 def read_zone(
-    path: Path, folder: Path, own: Collection[bytes] = (), marks: dict[Path, Mark | None] | None = None
+    path: Path, folder: Path, own: Collection[bytes] = (), reader: MasterFile | None = None
 ) -> ZoneData:
-    """One zone from its file; what was read goes to `marks`. Its name is the SOA's owner; without one,
-    $ORIGIN's, or the file's."""
+    """One zone from its file. Its name is the SOA's owner; without one, $ORIGIN's, or the file's."""
     try:
         origin = dns.name.from_text(path.name.removesuffix(SUFFIX))
     except dns.exception.DNSException as error:
         raise Wrong(path.name, f"the file's name is no zone's: {plainly(error)}") from None
-    reader = MasterFile(folder, origin)
-    try:
-        reader.read_file(path)
-    finally:
-        if marks is not None:
-            marks.update(reader.marks)
+    reader = reader or MasterFile(folder)
+    reader.current_origin = origin
+    reader.read_file(path)
     records = reader.sink.records
     soas = [record for record in records if record.rtype == SOA]
     apex = soas[0].owner if soas else (reader.first_origin or origin).to_digestable()
@@ -124,7 +178,7 @@ def read_zone(
         raise Wrong(soas[0].where if soas else path.name, "the root zone is not served")
     if not soas and not shared:
         raise Wrong(f"{path.name}:1", f"no SOA record for {names.text(apex)}")
-    rrsets = _check(apex, records)
+    rrsets = _check(apex, records, reader.sink.is_over)
     if shared:
         # The zone's own SOA and NS are those of the services: one zone has one of each.
         rrsets.pop((apex, SOA), None)
@@ -135,12 +189,14 @@ def read_zone(
     return ZoneData(apex, build_nodes(apex, rrsets), soa, str(path), shared)
 
 
-def _check(apex: bytes, records: list[Record]) -> dict[tuple[bytes, int], RRset]:
+def _check(apex: bytes, records: list[Record], is_over: Callable[[], bool]) -> dict[tuple[bytes, int], RRset]:
     """The records by owner and type, or the first thing that can't stand in a zone."""
     by_key: dict[tuple[bytes, int], tuple[int, list[Parts], str]] = {}
     types: dict[bytes, set[int]] = {}
     known: set[tuple[bytes, int, tuple[bytes, ...]]] = set()
     for record in records:
+        if is_over():
+            raise Stopped
         owner, rtype = record.owner, record.rtype
         shown = names.text(owner)
         kind = dns.rdatatype.to_text(dns.rdatatype.RdataType(rtype))
