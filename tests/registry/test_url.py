@@ -84,6 +84,7 @@ def test_json_of_ones_own_names_its_fields() -> None:
         ("format=json&address=", "address= names no field"),
         ("address=a", "address= goes with format=json alone"),
         ("port=p&format=native", "port= goes with format=json alone"),
+        ("layout=/{service}/{id}&format=native&format=json", "format= stands there more than once"),
         ("colour=red", "no option 'colour'; there are format=, layout="),
     ],
 )

@@ -124,10 +124,12 @@ def _unquote(path: str, url: str) -> str:
 
 
 def _read_options(url: RegistryURL, query: Mapping[str, list[str]]) -> RegistryURL:
-    for name in query:
+    for name, values in query.items():
         if name not in _OPTIONS:
             known = ", ".join(f"{option}=" for option in _OPTIONS)
             raise ValueError(f"no option {name!r}; there are {known}")
+        if len(values) > 1:
+            raise ValueError(f"{name}= stands there more than once")
     options = {name: values[-1] for name, values in query.items()}
     if "preset" in options:
         return _with_preset(url, options)
