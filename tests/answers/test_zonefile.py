@@ -762,6 +762,25 @@ def test_where_both_hold_a_name_the_service_wins_and_it_is_a_problem(shared: Zon
     assert said(ask(answers, "extra.web.svc.local")) == ["extra.web.svc.local. A 192.0.2.67"]
 
 
+def test_no_additional_section_gives_what_gives_way_to_the_services(folder: ZoneFolder) -> None:
+    write(
+        folder,
+        "svc.local.zone",
+        SHARED + "mx MX 1 web\n MX 2 extra.web\n MX 3 ns.dns\n MX 4 mail\nsrv SRV 0 1 1 web\n",
+    )
+    assert folder.load().problems == ()
+    answers, _ = serving(folder, service("web", "10.0.0.1"))
+    beside = {"mx": "MX", "srv": "SRV"}
+
+    def given() -> list[str]:
+        replies = [ask(answers, f"{name}.svc.local", rtype) for name, rtype in beside.items()]
+        return sorted(rd.to_text() for reply in replies for rrset in reply.additional for rd in rrset)
+
+    assert given() == ["192.0.2.25"], "of web and what is below it only the service tells"
+    answers.replace("web", None)
+    assert given() == ["192.0.2.25", "192.0.2.66", "192.0.2.66", "192.0.2.67"]
+
+
 def test_a_wildcard_below_a_name_of_ours_is_never_given_and_is_a_problem(folder: ZoneFolder) -> None:
     """That name is the closest encloser (RFC 4592), and it is no file's."""
     ours = "*._tcp SRV 0 0 1 x\n*._dns-sd._udp A 192.0.2.2\n*.dns A 192.0.2.3\n"

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 from msgspec import structs
 
 from zkdns.answers.table import EVERY, NO_ZONE, Position, Sections, Table
-from zkdns.answers.zonefiles.services import Asked, find_service
+from zkdns.answers.zonefiles.services import Asked, find_service, is_held
 from zkdns.dns import names
 from zkdns.dns.rdata import Parts, offsets_of, pack, pack_name
 from zkdns.dns.types import (
@@ -104,11 +104,11 @@ class ZoneData:
             step = zone.lookup(name, qtype)
             if step.kind is Kind.FOUND:
                 reply.put(reply.answer, step)
-                reply.add_targets(step, zone)
+                reply.add_targets(step, zone, table)
                 return reply.sections()
             if step.kind is Kind.REFERRAL:
                 reply.put(reply.authority, step)
-                reply.add_targets(step, zone)
+                reply.add_targets(step, zone, table)
                 return reply.sections(aa=bool(reply.answer))
             if step.kind in (Kind.NODATA, Kind.NXDOMAIN):
                 if step.kind is Kind.NXDOMAIN and reply.answer and zone.shared and failure:
@@ -229,8 +229,9 @@ class _Reply:
             section.append(head + len(rdata).to_bytes(2, "big") + rdata)
             self.left -= len(section[-1])
 
-    def add_targets(self, step: Step, zone: ZoneData) -> None:
-        """The addresses of what NS, MX and SRV point at, glue among them, as far as this zone has them."""
+    def add_targets(self, step: Step, zone: ZoneData, table: Table) -> None:
+        """The addresses of what NS, MX and SRV point at, glue among them, as far as this zone has them. Those
+        of a name that the services hold are asked for: what the file says of it is answered to nobody."""
         assert step.rrset is not None  # noqa: S101
         part = _TARGET_OF.get(step.rrset.rtype)
         if part is None:
@@ -243,7 +244,7 @@ class _Reply:
             if not target or target in met:
                 continue
             met.add(target)
-            for rtype in (A, AAAA):
+            for rtype in () if is_held(target, table) else (A, AAAA):
                 rrset = zone.address(target, rtype)
                 if rrset is not None:
                     self.spell(self.additional, target, rrset)

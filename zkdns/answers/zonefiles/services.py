@@ -61,6 +61,12 @@ def find_service(asked: Asked) -> Sections | None:
     return None
 
 
+def is_held(qname: bytes, table: Table) -> bool:
+    """Whether what a file says of this name gives way to the services."""
+    names_above = (table.names.get(suffix) for suffix in (qname, *names.suffixes(qname)))
+    return next((known.origin != FILES for known in names_above if known is not None), False)
+
+
 def _give_behind(asked: Asked, entry: Entry) -> Sections:
     sections = _give(asked, entry)
     return replace(sections, answer=_detach(asked, sections.answer))
