@@ -310,3 +310,66 @@ async def test_a_problem_of_writing_ends_though_the_registry_holds_again_what_is
     await keep()
     assert kept.problem is None
     assert "the state is written again" in caplog.text
+
+
+async def look(kept: StateDirectory) -> None:
+    kept._looked_at = float("-inf")
+    kept.look()
+    assert kept._looking is not None
+    await kept._looking
+
+
+@pytest.mark.parametrize("folder", [False, True])
+async def test_what_somebody_removed_is_written_again_though_nothing_changed(
+    folder: bool, tmp_path: Path
+) -> None:
+    place = tmp_path / "state"
+    pipeline = a_pipeline(*ONE)
+    read(pipeline, "r1", "web")
+    kept = StateDirectory(str(place), pipeline)
+    await kept.stop()
+    await look(kept)
+    kept._saved_at = float("-inf")
+    kept.keep()
+    assert kept._writing is None, "it is there"
+    (place / state.NAME).unlink()
+    if folder:
+        place.rmdir()
+    await look(kept)
+    kept.keep()
+    assert kept._writing is not None
+    await kept._writing
+    assert (place / state.NAME).exists()
+
+
+async def test_two_servers_with_one_directory_are_told_until_one_of_them_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = (StateDirectory(str(tmp_path), a_pipeline(*ONE)) for _ in range(2))
+    await look(one)
+    for _ in range(3):
+        await look(other)
+    assert one.shared is None
+    assert other.shared is not None
+    assert caplog.text.count("another server keeps its state here") == 1
+    await one.stop()
+    await look(other)
+    assert other.shared is None
+    await look(one)
+    assert one.shared is not None
+    await other.stop()
+
+
+async def test_a_directory_that_was_made_anew_is_claimed_anew(tmp_path: Path) -> None:
+    place = tmp_path / "state"
+    one, other = (StateDirectory(str(place), a_pipeline(*ONE)) for _ in range(2))
+    await look(one)
+    place.rmdir()
+    await look(one)
+    assert one.shared is None, "nobody can say"
+    place.mkdir()
+    await look(one)
+    await look(other)
+    assert other.shared is not None
+    await one.stop()
+    await other.stop()

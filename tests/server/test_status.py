@@ -75,7 +75,7 @@ def observer(tmp_path: Path) -> Observer:
         engine,  # type: ignore[arg-type]
         forwarder,  # type: ignore[arg-type]
         SimpleNamespace(paths=[], problems=(Problem("zone", "", ""),), broken=False),  # type: ignore[arg-type]
-        SimpleNamespace(problem=Problem("state", "", "")),  # type: ignore[arg-type]
+        SimpleNamespace(problem=Problem("state", "", ""), shared=Problem("shared", "", "")),  # type: ignore[arg-type]
         SimpleNamespace(  # type: ignore[arg-type]
             problems=[Problem("journal", "", "")],
             outages=SimpleNamespace(standing=dict),
@@ -121,6 +121,7 @@ def test_whatever_is_wrong_anywhere_is_a_row_of_the_problems(tmp_path: Path) -> 
     assert [p.path for p in status.problems] == [
         "zone",
         "state",
+        "shared",
         "this machine",
         "this machine",
         "this machine",

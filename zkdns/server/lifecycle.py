@@ -241,6 +241,7 @@ class Server:
                 self.driver.look()
                 joining = self._joining is not None and not self._joining.done()
                 self.notifier.wait("waits for the registry to be read", joining=joining)
+                self.state_directory.look()
                 self.state_directory.keep()
                 await self.recorder.write()
             except Exception:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from zkdns.pipeline.registry import Registry
 from zkdns.registry import state
 from zkdns.registry.state import InstanceOverrides
 from zkdns.registry.url import RegistryURL
+from zkdns.server.alone import Alone
 
 log = logging.getLogger("zkdns.state")
 
@@ -66,7 +67,13 @@ class StateDirectory:
         """Registries whose last write failed: they are written again, whatever they hold by then."""
         self._saved_at = float("-inf")
         self._writing: asyncio.Task[None] | None = None
+        self._alone = Alone(self._directory) if self._directory is not None else None
+        self._looked_at = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
         self.problem: Problem | None = None
+        """Why it can't be read or written."""
+        self.shared: Problem | None = None
+        """That another server keeps its state there as well."""
 
     async def load(self) -> list[Remembered]:
         """What the registries that were not read yet held last; its age is the time it was known."""
@@ -114,6 +121,34 @@ class StateDirectory:
         if due := list(self._due()):
             self._writing = asyncio.create_task(self._write(self._directory, due), name="state")
 
+    def look(self) -> None:
+        """Find out, soon, what became of what is on disk. Called every second or so."""
+        if self._directory is None or self._looking is not None:
+            return
+        if time.monotonic() - self._looked_at >= EVERY:
+            self._looking = asyncio.create_task(self._look(self._directory), name="state looked at")
+
+    async def _look(self, directory: Path) -> None:
+        self._looked_at = time.monotonic()
+        paths = {r.name: directory / self._file_of(r) for r in self._registries if r.name in self._saved}
+        try:
+            # Somebody may have removed them: then nothing that changes would have them written again.
+            self._failed |= await asyncio.to_thread(_missing, paths)
+            if self._alone is not None:
+                self._share(directory, is_alone=await asyncio.to_thread(self._alone.claim))
+        except OSError as error:
+            self._fail(directory, error.strerror or str(error))
+        finally:
+            self._looking = None
+
+    def _share(self, directory: Path, *, is_alone: bool) -> None:
+        if is_alone:
+            self.shared = None
+        elif self.shared is None:
+            what = "another server keeps its state here: one overwrites the other's, the history is of both"
+            self.shared = Problem(str(directory), what, "give each server a --state directory of its own")
+            log.warning("%s: %s; %s", self.shared.path, self.shared.what, self.shared.cure)
+
     async def _write(self, directory: Path, due: list[tuple[Registry, Kept]]) -> None:
         self._saved_at = time.monotonic()
         self._failed |= {registry.name for registry, _ in due}
@@ -153,10 +188,18 @@ class StateDirectory:
         """Write what is not on disk yet."""
         if self._writing is not None:
             await self._writing
+        if self._looking is not None:
+            await self._looking
         self._saved_at = float("-inf")
         self.keep()
         if self._writing is not None:
             await self._writing
+        if self._alone is not None:
+            self._alone.release()
+
+
+def _missing(paths: Mapping[str, Path]) -> set[str]:
+    return {name for name, path in paths.items() if not path.exists()}
 
 
 def _let_go(saved: list[Kept]) -> None:

@@ -148,8 +148,7 @@ class Observer(Struct, frozen=True):
     def _problems(self) -> Problems:
         """All that is wrong with the data now, wherever it comes from."""
         beside = [*self.zone_files.problems]
-        if self.state_directory.problem is not None:
-            beside.append(self.state_directory.problem)
+        beside += filter(None, (self.state_directory.problem, self.state_directory.shared))
         for why in dict.fromkeys((self.life.lack.why, self.engine.lack, self.life.web.lack)):
             if why:
                 beside.append(problem_of(why, "new connections wait"))
