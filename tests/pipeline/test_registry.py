@@ -92,6 +92,23 @@ def test_after_an_outage_each_root_has_its_grace_from_when_it_was_read() -> None
     assert registry.graced_until == NOW + 200 + GRACE
 
 
+def test_a_root_that_goes_takes_its_zxids_along_so_that_who_starts_then_tells_the_same() -> None:
+    """What Kafka's controller, a root of its own, stands in is others', and not read. The number tells of
+    what stands there, and so goes back with it: that replicas agree comes first."""
+    url = "zk://h/?preset=kafka"
+    there, after = open_registry(url), open_registry(url)
+    ids, controller = there.reducers
+    brokers = Begin(), Children(ids, (), 5), Whole(), Session(True)
+    leads = Data(controller, b'{"brokerid": 1}', Stat(9, 9, NOW, True))
+    hear(there, ids, *brokers)
+    hear(there, controller, Begin(), leads, Children(controller, (), 9), Whole(), Session(True))
+    assert there.zxid == 9
+    hear(there, controller, Begin(), Children(controller, (), 0), Whole())
+    hear(after, ids, *brokers)
+    hear(after, controller, Begin(), Children(controller, (), 0), Whole(), Session(True))
+    assert there.zxid == after.zxid == 5
+
+
 @pytest.mark.parametrize("url", ["zk://h/services", "zk://h/?preset=kafka"])
 def test_what_is_read_anew_without_an_outage_has_no_grace(url: str) -> None:
     """A root that was removed and made again; or a reply that did not come."""
