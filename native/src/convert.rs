@@ -108,8 +108,9 @@ fn too_long<E>(_: E) -> PyErr {
 
 /// A client, how often it asked, since when.
 pub type Asker = (String, u64, f64);
-/// Client, service, first and last time, queries, and what stood first last.
-pub type ToldRow = (String, String, f64, f64, u64, String);
+/// Client, service, first and last time, queries, what stood first last, where all stood that it was given,
+/// and when it was given others.
+pub type ToldRow = (String, String, f64, f64, u64, String, String, f64);
 
 impl Publisher {
     pub fn new(notes: bool) -> Publisher {
@@ -118,10 +119,14 @@ impl Publisher {
 
     /// The number of the service that a value names; 0 where it names none.
     fn service(&mut self, value: &Bound<PyAny>) -> PyResult<u32> {
+        self.number(value, intern!(value.py(), "service"))
+    }
+
+    fn number(&mut self, value: &Bound<PyAny>, field: &Bound<PyString>) -> PyResult<u32> {
         let Some(numbers) = &mut self.numbers else { return Ok(0) };
-        let service = value.getattr(intern!(value.py(), "service"))?.cast_into::<PyString>()?;
-        let service = service.to_cow()?;
-        Ok(if service.is_empty() { 0 } else { numbers.number(&service) })
+        let name = value.getattr(field)?.cast_into::<PyString>()?;
+        let name = name.to_cow()?;
+        Ok(if name.is_empty() { 0 } else { numbers.number(&name) })
     }
 
     /// The numbers of the instances behind an entry's first tier.
@@ -145,10 +150,11 @@ impl Publisher {
     /// A row with its names; None for a service that is not known any more.
     pub fn spell(&self, row: &Row) -> Option<ToldRow> {
         let numbers = self.numbers.as_ref()?;
-        let instance = numbers.name(row.instance).map_or("", |name| name).to_owned();
-        let [first, last] = [row.first, row.last].map(|at| at as f64 / 1000.0);
+        let [instance, zone] =
+            [row.instance, row.zone].map(|number| numbers.name(number).map_or("", |name| name).to_owned());
+        let [first, last, beyond] = [row.first, row.last, row.beyond].map(|at| at as f64 / 1000.0);
         let service = numbers.name(row.service)?.to_string();
-        Some((row.client().to_string(), service, first, last, row.queries, instance))
+        Some((row.client().to_string(), service, first, last, row.queries, instance, zone, beyond))
     }
 
     /// Lets go of the names that neither these tables nor rows of those who were told have.
@@ -163,7 +169,7 @@ impl Publisher {
             entry.add_numbers(&mut used);
         }
         used.extend(table.names.values().map(|name| name.service));
-        used.extend(rows().iter().flat_map(|told| [told.service, told.instance]));
+        used.extend(rows().iter().flat_map(|told| [told.service, told.instance, told.zone]));
         numbers.sweep(&used);
     }
 
@@ -274,7 +280,8 @@ impl Publisher {
         let entry = Entry::new(key, &given, ede, repeats, counter).map_err(too_long)?;
         let service = self.service(value)?;
         let instances = if service > 0 { self.instances(value)? } else { Arc::default() };
-        Ok(entry.about(service, instances))
+        let zone = self.number(value, intern!(py, "zone"))?;
+        Ok(entry.about(service, instances, zone))
     }
 
     fn instances_below(&mut self, value: &Bound<PyAny>) -> PyResult<Option<Arc<Instances>>> {

@@ -79,6 +79,8 @@ pub struct Entry {
     /// Whose records those of the first tier are, by number; none where nobody notes who was told.
     instances: Arc<[u32]>,
     service: u32,
+    /// Where all stand that it gives, by number; 0 for anywhere.
+    zone: u32,
     key: u16,
     ede: u16,
     origin: u16,
@@ -150,6 +152,7 @@ impl Entry {
             variants: None,
             instances: Arc::default(),
             service: 0,
+            zone: 0,
             key,
             ede,
             origin: 0,
@@ -178,23 +181,24 @@ impl Entry {
         self.first.records.count == 0
     }
 
-    /// The same, and what it is about: a service, and the instances behind its first tier's records.
-    pub fn about(self, service: u32, instances: Arc<[u32]>) -> Entry {
-        Entry { service, instances, ..self }
+    /// The same, and what it is about: a service, the instances behind its first tier's records, and the zone
+    /// in which all stand that it gives.
+    pub fn about(self, service: u32, instances: Arc<[u32]>, zone: u32) -> Entry {
+        Entry { service, instances, zone, ..self }
     }
 
     /// What a client is told by an answer whose first record is this one of the first tier.
     #[inline]
     pub fn told(&self, first: Option<u32>) -> Told {
         let instance = first.and_then(|index| self.instances.get(index as usize));
-        Told { service: self.service, instance: instance.copied().unwrap_or(0) }
+        Told { service: self.service, instance: instance.copied().unwrap_or(0), zone: self.zone }
     }
 
     /// Tells of all numbers that it holds; returns how many had to be looked at.
     pub fn add_numbers<'a>(&'a self, used: &mut Used<'a>) -> usize {
         let variants = self.variants.iter().flat_map(|variants| variants.entries());
         let own = |entry: &'a Entry| {
-            used.extend([entry.service]);
+            used.extend([entry.service, entry.zone]);
             used.add_run(&entry.instances)
         };
         variants.chain([self]).map(own).sum()
@@ -351,7 +355,7 @@ mod tests {
     #[test]
     fn what_clients_of_all_zones_share_is_looked_at_once() {
         let run: Arc<[u32]> = (2..1002).collect();
-        let entry = || Entry::new(&[], &[], &[], false, Arc::default()).unwrap().about(1, run.clone());
+        let entry = || Entry::new(&[], &[], &[], false, Arc::default()).unwrap().about(1, run.clone(), 0);
         let variant = |_| Variant { entry: Arc::new(entry()), ede: [].into(), counter: Arc::default() };
         let entry = entry().with(Variants::new((0..256).map(|class| (class, variant(class))).collect()));
         assert_eq!(entry.add_numbers(&mut Used::default()), 1000);

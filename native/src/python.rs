@@ -353,8 +353,8 @@ impl Engine {
         self.running.search_misses()
     }
 
-    /// Who was told what: client, service, first and last time (seconds since the epoch), queries, and what
-    /// stood first last, for each thread; and how many rows had to go. Of one service, one client, or all.
+    /// Who was told what: client, service, first and last time (seconds since the epoch), queries, what stood
+    /// first last, and where, for each thread; and how many rows had to go. Of one service, one client, or all.
     #[pyo3(signature = (service=None, client=None))]
     fn told<'py>(
         &self,

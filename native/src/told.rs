@@ -17,11 +17,12 @@ pub const MAX_ROWS: usize = 65_536;
 /// a few nanoseconds.
 const LEAVING_PART: usize = 16;
 
-/// What an answer was about, and what stood first in it. 0: nothing, or nobody.
+/// What an answer was about, what stood first in it, and where all of it stood. 0: nothing, nobody, anywhere.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Told {
     pub service: u32,
     pub instance: u32,
+    pub zone: u32,
 }
 
 /// An answer that was given.
@@ -31,15 +32,17 @@ pub struct Note {
     pub told: Told,
 }
 
-/// Times in milliseconds since the epoch.
+/// Times in milliseconds since the epoch. `zone`: where all stood that it was given since `beyond`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Row {
     client: u128,
     pub first: u64,
     pub last: u64,
+    pub beyond: u64,
     pub queries: u64,
     pub service: u32,
     pub instance: u32,
+    pub zone: u32,
 }
 
 impl Row {
@@ -48,7 +51,16 @@ impl Row {
     }
 
     pub fn told(&self) -> Told {
-        Told { service: self.service, instance: self.instance }
+        Told { service: self.service, instance: self.instance, zone: self.zone }
+    }
+
+    /// It is given what stands elsewhere than what it had before.
+    #[cold]
+    fn move_to(&mut self, zone: u32, now: u64) {
+        self.beyond = if self.zone > 0 { now } else { self.last };
+        if zone > 0 {
+            self.zone = zone;
+        }
     }
 
     pub fn is_of(&self, service: Option<u32>, client: Option<IpAddr>) -> bool {
@@ -129,7 +141,7 @@ impl Rows {
 
     #[inline]
     pub fn note(&mut self, note: &Note, now: u64) {
-        let (client, Told { service, instance }) = (bits(note.client), note.told);
+        let (client, Told { service, instance, zone }) = (bits(note.client), note.told);
         if self.slots.is_empty() {
             self.resize(64);
         }
@@ -137,13 +149,28 @@ impl Rows {
         match self.slots[at].checked_sub(1) {
             Some(number) => {
                 let row = &mut self.rows[number as usize];
-                row.last = now;
-                row.queries += 1;
                 if instance > 0 {
                     row.instance = instance;
+                    if row.zone != zone {
+                        row.move_to(zone, now);
+                    }
                 }
+                row.last = now;
+                row.queries += 1;
             }
-            None => self.add(Row { client, first: now, last: now, queries: 1, service, instance }),
+            None => {
+                let zone = if instance > 0 { zone } else { 0 };
+                self.add(Row {
+                    client,
+                    first: now,
+                    last: now,
+                    beyond: 0,
+                    queries: 1,
+                    service,
+                    instance,
+                    zone,
+                });
+            }
         }
     }
 
@@ -288,7 +315,7 @@ mod tests {
     use std::collections::{BTreeMap, HashMap};
 
     fn note(client: u32, service: u32, instance: u32) -> Note {
-        Note { client: IpAddr::from(client.to_be_bytes()), told: Told { service, instance } }
+        Note { client: IpAddr::from(client.to_be_bytes()), told: Told { service, instance, zone: 0 } }
     }
 
     #[test]
@@ -305,11 +332,28 @@ mod tests {
     }
 
     #[test]
+    fn where_all_stood_that_it_was_given_is_told_and_when_it_was_given_others_last() {
+        let told = |steps: &[(u32, u32)]| {
+            let mut rows = Rows::new(4);
+            for ((instance, zone), now) in steps.iter().zip(1..) {
+                let told = Told { service: 7, instance: *instance, zone: *zone };
+                rows.note(&Note { client: IpAddr::from([0, 0, 0, 1]), told }, now);
+            }
+            (rows.rows()[0].zone, rows.rows()[0].beyond)
+        };
+        assert_eq!(told(&[(1, 5), (1, 5), (0, 0)]), (5, 0)); // nobody was given: that is nowhere
+        assert_eq!(told(&[(1, 5), (2, 0), (1, 5)]), (5, 2));
+        assert_eq!(told(&[(2, 0), (2, 0), (1, 5), (1, 5)]), (5, 2));
+        assert_eq!(told(&[(1, 5), (3, 6), (3, 6)]), (6, 2));
+        assert_eq!(told(&[(1, 0), (0, 0)]), (0, 0));
+    }
+
+    #[test]
     fn a_client_is_one_by_whichever_socket_it_came() {
         let mut rows = Rows::new(4);
         rows.note(&note(0x7F00_0001, 1, 1), 1);
         let mapped = "::ffff:127.0.0.1".parse().unwrap();
-        rows.note(&Note { client: mapped, told: Told { service: 1, instance: 1 } }, 2);
+        rows.note(&Note { client: mapped, told: Told { service: 1, instance: 1, zone: 0 } }, 2);
         assert_eq!((rows.rows().len(), rows.rows()[0].queries), (1, 2));
         assert!(rows.rows()[0].is_of(Some(1), Some(mapped)));
     }

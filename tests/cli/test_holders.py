@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from support.steps import steps
 from zkdns.cli.holders import Holders, names_giving
 from zkdns.serve.clients import ClientRow
@@ -19,6 +21,19 @@ def test_only_those_who_were_told_lately_are_waited_for() -> None:
     holders = Holders()
     holders.begin("one", [row("early", 89.9), row("late", 90.0)], since=90.0)
     assert left(holders) == ["late"]
+
+
+def test_who_was_given_other_zones_alone_is_not_waited_for() -> None:
+    rows = [
+        replace(row("elsewhere", 99), zone="eu-1b", beyond=89.9),
+        replace(row("moved", 99), zone="eu-1b", beyond=90.0),
+        replace(row("there", 99), zone="eu-1a"),
+        row("anywhere", 99),
+    ]
+    for zone, expected in (("eu-1a", rows[1:]), ("", rows)):
+        holders = Holders()
+        holders.begin("one", rows, 90.0, zone)
+        assert sorted(left(holders)) == sorted(one.client for one in expected)
 
 
 def test_who_asks_again_at_any_replica_is_back() -> None:

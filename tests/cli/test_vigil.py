@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ class Replica:
         self.clock = clock
         self.ttls = {"web": TTL}
         self.routes: list[dict[str, Any]] = []
+        self.zone = ""
 
 
 class World:
@@ -59,7 +61,7 @@ class World:
         one = self._heard(url)
         if path.endswith("/routes"):
             return Reply({"routes": one.routes}, 0.0)
-        instances = [{"id": "a", "state": state} for state in one.states]
+        instances = [{"id": "a", "state": state, "zone": one.zone} for state in one.states]
         return Reply({"ttl": one.ttls[path.rpartition("/")[2]], "instances": instances}, 0.0)
 
     def _told(self, url: str, name: str, **_: object) -> tuple[Told, float]:
@@ -104,6 +106,14 @@ def test_who_was_given_one_of_a_view_asked_for_the_service(monkeypatch: pytest.M
     one.ttls |= {"web%40dc2": 1, "front": 1}
     outcome, at = World(monkeypatch, one=one).wait(service="web@dc2")
     assert (sorted(left(outcome)), at) == (["x", "y"], 2 * TTL)
+
+
+def test_who_was_given_other_zones_alone_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    near = replace(row("near", -1), zone="eu-1a")
+    one = Replica(near, replace(row("elsewhere", -1), zone="eu-1b"))
+    one.zone = "eu/eu-1a"
+    outcome, at = World(monkeypatch, one=one).wait()
+    assert (outcome.is_over, left(outcome), at) == (True, ["near"], 2 * TTL)
 
 
 def test_where_nobody_was_given_it_nobody_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

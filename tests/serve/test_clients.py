@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -31,6 +32,7 @@ from zkdns.serve.clients import (
     sum_up,
 )
 from zkdns.serve.dispatch import Dispatcher
+from zkdns.topology import parse_topology
 
 WEB = names.wire("web.svc.local")
 
@@ -47,6 +49,11 @@ def web(*instances: Instance, **settings: Any) -> Service:
 
 def rows_of(clients: ClientTable) -> dict[tuple[str, str], tuple[int, str]]:
     return {(r.client, r.service): (r.queries, r.last_first) for r in merge(pick(clients.copy(), None, None))}
+
+
+def zones_of(rows: Iterable[ClientRow]) -> dict[tuple[str, str], tuple[str, bool]]:
+    """By client and service, the zone that it was given alone since when, and whether it was given others."""
+    return {(r.client, r.service): (r.zone, r.beyond > 0) for r in merge(rows)}
 
 
 @pytest.fixture
@@ -138,7 +145,7 @@ def test_past_the_bound_the_longest_unseen_goes_and_is_counted(
             del last[min(last, key=last.__getitem__)]
             forgotten += 1
         last[key] = float(now)
-        table.note(*key, "a", float(now))
+        table.row(*key, float(now)).note("a", "", float(now))
     assert {key: row.last for key, row in table.copy()} == last
     assert table.forgotten == forgotten
     counts = Counter(service for _, service in asked)
@@ -170,12 +177,12 @@ def test_of_answers_that_came_together_each_counts(asked: list[tuple[str, int]],
 def test_whose_row_was_put_in_order_is_not_among_those_seen_lately() -> None:
     """For those either who look at these since before."""
     table = ClientTable(unordered=1)
-    table.note("192.0.2.1", "web", "a", 1.0)
+    table.row("192.0.2.1", "web", 1.0).note("a", "", 1.0)
     rows = table.lately("192.0.2.1")
     assert [*rows] == ["web"]
-    table.note("192.0.2.2", "web", "a", 2.0)
+    table.row("192.0.2.2", "web", 2.0).note("a", "", 2.0)
     assert (dict(rows), dict(table.lately("192.0.2.1"))) == ({}, {})
-    table.note("192.0.2.1", "web", "a", 3.0)
+    table.row("192.0.2.1", "web", 3.0).note("a", "", 3.0)
     assert {key[0]: row.queries for key, row in table.copy()} == {"192.0.2.2": 1, "192.0.2.1": 2}
 
 
@@ -191,10 +198,10 @@ def test_whoever_is_seen_again_moves_nobody_until_many_others_were(monkeypatch: 
     monkeypatch.setattr(ClientTable, "_put_in_order", note)
     table = ClientTable(1000, 20)
     for now in range(20 * 20):
-        table.note(f"10.0.0.{now % 20}", "web", "a", float(now))
+        table.row(f"10.0.0.{now % 20}", "web", float(now)).note("a", "", float(now))
     assert moved == []
     for now in range(60):
-        table.note(f"10.0.1.{now}", "web", "a", 1000.0 + now)
+        table.row(f"10.0.1.{now}", "web", 1000.0 + now).note("a", "", 1000.0 + now)
     assert moved == [20, 40, 60]
     assert {row.queries for (client, _), row in table.copy() if client < "10.0.1"} == {20}
 
@@ -204,7 +211,7 @@ def test_who_asks_most_is_first_and_who_was_not_seen_since_is_left_out() -> None
     for now, (client, service) in enumerate(
         [("a", "web"), ("b", "web"), ("b", "db"), ("c", "db"), ("c", "db")]
     ):
-        table.note(client, service, "", float(now))
+        table.row(client, service, float(now)).note("", "", float(now))
     found = sum_up(table.copy(), {"old": 7}, 2.0, 9)
     assert found.services == {"old": 7, "web": 2, "db": 3}
     assert found.clients == [Asker("c", 2, 3.0), Asker("b", 1, 2.0)]
@@ -214,14 +221,21 @@ def test_who_asks_most_is_first_and_who_was_not_seen_since_is_left_out() -> None
     assert joined.clients == [Asker("b", 5, 1.0), Asker("c", 2, 3.0)]
 
 
+def _row(client: str, first: int, length: int, n: int, id: str, zone: str, before: int) -> ClientRow:
+    beyond = max(0, first + length - before) if zone else 0
+    return ClientRow(client, "web", first, first + length, n, id, zone, beyond)
+
+
 def rows() -> st.SearchStrategy[ClientRow]:
     return st.builds(
-        lambda client, first, length, n, id: ClientRow(client, "web", first, first + length, n, id),
+        _row,
         st.sampled_from(["192.0.2.1", "192.0.2.2"]),
         st.integers(0, 50),
         st.integers(0, 50),
         st.integers(1, 9),
         st.sampled_from(["", "a", "b"]),
+        st.sampled_from(["", "eu-1a", "eu-1b"]),
+        st.integers(0, 60),
     )
 
 
@@ -235,8 +249,41 @@ def test_rows_of_many_threads_make_one_whatever_their_order(
         own = [one for one in both[0] if one.client == row.client]
         assert (row.first, row.last) == (min(o.first for o in own), max(o.last for o in own))
         assert row.queries == sum(o.queries for o in own)
+        for zone in ("", "eu-1a", "eu-1b"):
+            for since in range(0, 101, 5):
+                assert row.may_hold(zone, since) >= any(o.may_hold(zone, since) for o in own)
     times = [(r.client, r.first, r.last, r.queries) for r in merge(both[1])]
     assert times == [(r.client, r.first, r.last, r.queries) for r in merged]
+
+
+@pytest.mark.parametrize(
+    ("told", "zone", "beyond"),
+    [
+        ([("a", "eu-1a"), ("a", "eu-1a"), ("", "")], "eu-1a", 0),
+        ([("a", "eu-1a"), ("b", ""), ("a", "eu-1a")], "eu-1a", 2),
+        ([("b", ""), ("b", ""), ("a", "eu-1a"), ("a", "eu-1a")], "eu-1a", 2),
+        ([("a", "eu-1a"), ("c", "eu-1b"), ("c", "eu-1b")], "eu-1b", 2),
+        ([("a", ""), ("", "")], "", 0),
+    ],
+)
+def test_where_all_stood_that_it_was_given_is_told_and_when_it_was_given_others_last(
+    told: list[tuple[str, str]], zone: str, beyond: float
+) -> None:
+    table = ClientTable()
+    for now, (id, where) in enumerate(told, 1):
+        table.row("c", "web", now).note(id, where, now)
+    (row,) = merge(pick(table.copy(), None, None))
+    assert (row.zone, row.beyond) == (zone, beyond)
+
+
+def test_who_was_given_its_own_zone_alone_holds_nothing_of_others() -> None:
+    near = ClientRow("c", "web", 1.0, 50.0, 9, "a", "eu-1a", 20.0)
+    assert near.may_hold("eu-1a", 50.0)
+    assert not near.may_hold("eu-1a", 50.1)
+    assert near.may_hold("eu-1b", 20.0)
+    assert not near.may_hold("eu-1b", 20.1)
+    assert near.may_hold("", 50.0), "where it stands is not known"
+    assert ClientRow("c", "web", 1.0, 50.0, 9, "a").may_hold("eu-1b", 50.0), "it was given any"
 
 
 def test_an_address_is_one_however_it_is_written() -> None:
@@ -291,12 +338,54 @@ def test_both_engines_note_the_same(answers: Answers, engine: native.Native) -> 
     assert engine.told("db", None)[0] == engine.told(None, "127.0.0.9")[0] == []
 
 
+@pytest.mark.parametrize(
+    ("asked", "zone", "is_beyond"),
+    [
+        ([("near", A), ("near", AAAA), ("near", A)], "eu-1a", False),
+        ([("near", A), ("_near._tcp", SRV)], "eu-1a", True),
+        ([("near", A), ("eu-1b.pin._zone.near", A), ("near", A)], "eu-1a", True),
+        ([("eu-1b.prefer._zone.near", A)], "eu-1b", False),
+        ([("blue.near", A)], "", False),
+    ],
+)
+def test_both_engines_note_where_all_stands_that_was_given(
+    asked: list[tuple[str, int]], zone: str, is_beyond: bool, engine: native.Native
+) -> None:
+    from support.native import ask as ask_native
+
+    engines = []
+    for _ in range(2):
+        answers = Answers(["svc.local"])
+        answers.set_topology(parse_topology("map", {"127.0.0.0/8": "eu/eu-1a", "10.0.0.0/8": "eu/eu-1b"})[0])
+        those = instance("a", 1, ("red",)), instance("b", 2, ("blue",))
+        placed = [
+            replace(i, registration=replace(i.registration, zone=where))
+            for i, where in zip(those, ("eu-1a", "eu-1b"), strict=True)
+        ]
+        answers.put(Service("near", "near", "/services/near", ServiceSettings(near="prefer"), tuple(placed)))
+        engines.append(answers)
+    dispatcher = dispatcher_of(engines[0])
+    assert dispatcher.clients is not None
+    engine.apply(engines[1].take())
+    at = engine.start([("127.0.0.1", 0)], 1)[0]
+    for label, qtype in asked:
+        name = names.wire(f"{label}.svc.local")
+        ask(dispatcher, name, qtype, "127.0.0.1")
+        if "_zone" not in label:  # such names it leaves to Python
+            ask_native(at, tables.query(name, qtype, tables.opt()))
+    engine.stop()
+    here = zones_of(pick(dispatcher.clients.copy(), None, None))
+    assert here == {("127.0.0.1", "near"): (zone, is_beyond)}
+    if not any("_zone" in label for label, _ in asked):
+        assert zones_of(engine.told(None, None)[0]) == here
+
+
 def test_the_sum_of_what_had_to_go_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Services that came and went for years."""
     monkeypatch.setattr(clients, "MAX_ROWS", 3)
     table = ClientTable(1)
     for n in range(20):
-        table.note("10.0.0.1", f"web{n}", "", float(n))
+        table.row("10.0.0.1", f"web{n}", float(n)).note("", "", float(n))
         assert len(table.gone) <= 3
     assert table.forgotten == 19
 
@@ -304,7 +393,7 @@ def test_the_sum_of_what_had_to_go_is_bounded_too(monkeypatch: pytest.MonkeyPatc
 def test_a_client_was_first_seen_when_the_first_of_its_rows_was() -> None:
     table = ClientTable()
     for name, first in (("web", 50.0), ("db", 10.0), ("x", 70.0)):
-        table.note("10.0.0.1", name, "", first)
+        table.row("10.0.0.1", name, first).note("", "", first)
     for order in (table.copy(), table.copy()[::-1]):
         assert sum_up(order, {}, 0.0, 5).clients == [Asker("10.0.0.1", 3, 10.0)]
 
@@ -318,7 +407,7 @@ def test_what_stood_first_last_is_kept_over_an_answer_in_which_nobody_did() -> N
 def test_rows_are_picked_by_service_by_client_or_by_both() -> None:
     table = ClientTable()
     for client, service in (("x", "web"), ("x", "db"), ("y", "web")):
-        table.note(client, service, "a", 1.0)
+        table.row(client, service, 1.0).note("a", "", 1.0)
 
     def picked(service: str | None, client: str | None) -> list[tuple[str, str]]:
         return [(row.client, row.service) for row in pick(table.copy(), service, client)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -129,4 +130,8 @@ def test_clients_are_told_with_how_many_rows_had_to_go_and_that_nobody_notes_whe
         ],
         "forgotten": 3,
     }  # fmt: skip
+    near = replace(row, zone="eu-1a"), replace(row, zone="eu-1a", beyond=AT)
+    one, other = shapes.clients(Told(near))["clients"]
+    assert (one["zone"], "beyond" in one) == ("eu-1a", False)
+    assert (other["zone"], other["beyond"]) == ("eu-1a", "2023-11-14T22:13:20.000Z")
     assert shapes.clients(Told((), 0, False)) == {"clients": [], "forgotten": 0, "kept": False}

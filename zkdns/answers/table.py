@@ -60,7 +60,7 @@ class Entry(Struct, frozen=True, eq=False):
     one that replaces it, so that a busy registry does not start every cycle anew. `origin`: whose
     staleness it has. `variants`: by client class, the Entry that those clients get instead; without tiers,
     that there is none for them. `service`: the name of the one that it gives instances of, "" for none;
-    `ids[i]`: whose the first tier's i-th record is.
+    `ids[i]`: whose the first tier's i-th record is; `zone`: where all stand that it gives, "" for anywhere.
     """
 
     tiers: tuple[Tier, ...]
@@ -72,6 +72,7 @@ class Entry(Struct, frozen=True, eq=False):
     variants: Mapping[int, Entry] | None = None
     service: str = ""
     ids: tuple[str, ...] = ()
+    zone: str = ""
 
     def first_id(self, position: int) -> str:
         """Whose record stands first at this position; "" where it gives no service's instances."""

@@ -49,7 +49,8 @@ _rotations: WeakValueDictionary[tuple[tuple[int, ...], tuple[int, ...], int], Ro
 
 class Arranged(Struct, frozen=True):
     """What clients that stand alike are given. `ids[i]`: whose the first tier's i-th record is. `level`: how
-    far it reaches; `healthy` of `registered` instances stand in the clients' own zone."""
+    far it reaches; `healthy` of `registered` instances stand in the clients' own zone. `zone`: where all that
+    are given stand, "" for anywhere."""
 
     tiers: tuple[Tier, ...]
     ids: tuple[str, ...]
@@ -57,10 +58,17 @@ class Arranged(Struct, frozen=True):
     level: int = ZONE
     healthy: int = 0
     registered: int = 0
+    zone: str = ""
 
     def in_place_of(self, base: Entry, option: bytes, counter: RotationCounter) -> Entry:
         return structs.replace(
-            base, tiers=self.tiers, ede=option, repeats=self.repeats, counter=counter, ids=self.ids
+            base,
+            tiers=self.tiers,
+            ede=option,
+            repeats=self.repeats,
+            counter=counter,
+            ids=self.ids,
+            zone=self.zone,
         )
 
 
@@ -178,7 +186,9 @@ class Near:
         chosen = tiers[0].members.taken(near_enough)
         chosen = replace(chosen, weights=weights)
         entry = rotated([chosen], self.service, b"", base.counter, base.origin)
-        return Arranged(entry.tiers, chosen.ids, entry.repeats, choice.level, *known)
+        is_near = all(self.places[id].zone == client.zone for id in chosen.ids)
+        zone = client.zone if is_near else ""
+        return Arranged(entry.tiers, chosen.ids, entry.repeats, choice.level, *known, zone)
 
     def locate(self, about: OwnerName, tiers: Tiers, rtype: int) -> Located:
         """Where those stand whom an owner name is about, and who has records of this type there."""

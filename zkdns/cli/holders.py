@@ -58,13 +58,13 @@ class Holders(Struct):
     back: set[Asker] = set()
     _before: dict[str, dict[Asker, ClientRow]] = {}
 
-    def begin(self, replica: str, rows: Sequence[ClientRow], since: float) -> None:
+    def begin(self, replica: str, rows: Sequence[ClientRow], since: float, zone: str = "") -> None:
         """What a replica tells once it gives the instance no more. `since`: who was last told before is no
-        holder, by the replica's clock."""
+        holder, by the replica's clock, nor who was told of other zones alone than the instance's `zone`."""
         self._before[replica] = {_asker(row): row for row in rows}
         for row in rows:
             known = self.given.get(_asker(row))
-            if row.last >= since and (known is None or known.last < row.last):
+            if row.may_hold(zone, since) and (known is None or known.last < row.last):
                 self.given[_asker(row)] = row
 
     def has_begun(self, replica: str) -> bool:
@@ -192,12 +192,13 @@ class Vigil:
             if not self.holders.has_begun(replica):
                 if replica not in self._names:
                     self._names[replica] = self._find_names(replica, url)
-                if not self._is_drained(replica, url):
+                is_drained, zone = self._look(replica, url)
+                if not is_drained:
                     self._unheard[replica] = STILL_GIVES
                     return
                 rows, now = self._rows(replica, url)
                 self._given_until = self._clock()
-                self.holders.begin(replica, rows, now - TIMES_TTL * self._ttl)
+                self.holders.begin(replica, rows, now - TIMES_TTL * self._ttl, zone)
             else:
                 self.holders.see(replica, self._rows(replica, url)[0])
             self._unheard.pop(replica, None)
@@ -234,11 +235,14 @@ class Vigil:
             self._note_ttl(replica, self._ask_service(url, name)["ttl"])
         return names
 
-    def _is_drained(self, replica: str, url: str) -> bool:
+    def _look(self, replica: str, url: str) -> tuple[bool, str]:
+        """Whether a replica gives it no more, and where it says that it stands."""
         reply = self._ask_service(url, self._service)
         self._note_ttl(replica, reply["ttl"] if self._set_ttl is None else self._set_ttl)
-        states = [i.get("state") for i in reply["instances"] if i.get("id") == self._id]
-        return all(state == "drained" for state in states)
+        those = [i for i in reply["instances"] if i.get("id") == self._id]
+        zones = {str(i.get("zone") or "") for i in those}
+        zone = zones.pop().rpartition("/")[2] if len(zones) == 1 else ""
+        return all(i.get("state") == "drained" for i in those), zone
 
     def _note_ttl(self, replica: str, ttl: int) -> None:
         self._ttls[replica] = max(self._ttls.get(replica, 0.0), float(ttl))

@@ -41,7 +41,11 @@ def ask(
 
 def _row(row: dict[str, Any]) -> ClientRow:
     times = seconds(row["first"]), seconds(row["last"])
-    return ClientRow(row["client"], row["service"], *times, row["queries"], row["last_first"])
+    zone, beyond = row.get("zone", ""), row.get("beyond", "")  # which older servers don't tell
+    if not (isinstance(zone, str) and isinstance(beyond, str)):
+        zone = beyond = ""
+    at = seconds(beyond) if beyond else 0.0
+    return ClientRow(row["client"], row["service"], *times, row["queries"], row["last_first"], zone, at)
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from zkdns.serve.request import Request
 from zkdns.serve.respond import MANY, positive, soa_of
 from zkdns.serve.wordings import Asked
 
-Given: TypeAlias = tuple[bytes, str, str]
+Given: TypeAlias = tuple[bytes, str, str, str]
 """A reply; the service whose instances it gives, or that has nobody to give; the id of the one that stands
-first. "" for none."""
+first; the zone where all stand that it gives. "" for none."""
 
 _USUAL = frozenset({A, AAAA, HTTPS})
 """Types that clients ask every name for, whether it has them or not."""
@@ -69,9 +69,9 @@ def respond_again(
             tail += close(stale + entry.ede, edns.do) if stale or entry.ede else manner.opt
         if end + len(tail) <= (manner.room if limit <= HIGHEST_UDP else limit):
             reply = pack_head(packet[:2], manner.flags, 1, count, 0, additional) + packet[12:end] + tail
-            return reply, entry.service, first_id
+            return reply, entry.service, first_id, entry.zone
     request = Request(packet, client, limit=limit, forwards=bool(manner.flags & RA))
-    return positive(request, entry, n, stale, table), entry.service, first_id
+    return positive(request, entry, n, stale, table), entry.service, first_id, entry.zone
 
 
 def _deny_again(asked: Asked, packet: bytes, table: Table, limit: int) -> Given | None:
@@ -90,4 +90,4 @@ def _deny_again(asked: Asked, packet: bytes, table: Table, limit: int) -> Given 
     if end + len(tail) > (manner.room if limit <= HIGHEST_UDP else limit):
         return None
     head = pack_head(packet[:2], manner.flags, 1, 0, 1, 0 if edns is None else 1)
-    return head + packet[12:end] + tail, name.service, ""
+    return head + packet[12:end] + tail, name.service, "", ""

@@ -31,7 +31,8 @@ Key: TypeAlias = tuple[str, str]
 @dataclass(frozen=True, slots=True)
 class ClientRow:
     """What one client was told of one service. `last_first`: the id of the instance that stood first in the
-    last answer that had one, "" for none. `first`, `last`: seconds since the epoch."""
+    last answer that had one, "" for none. `zone`: where all stood that it was given since `beyond`, "" for
+    anywhere. `first`, `last`, `beyond`: seconds since the epoch; 0 for never."""
 
     client: str
     service: str
@@ -39,6 +40,12 @@ class ClientRow:
     last: float
     queries: int
     last_first: str
+    zone: str = ""
+    beyond: float = 0.0
+
+    def may_hold(self, zone: str, since: float) -> bool:
+        """Whether it was given any of this zone since then, as far as is known: "" may be anywhere."""
+        return self.last >= since and (not zone or self.zone in ("", zone) or self.beyond >= since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +83,31 @@ NO_DEMAND = Demand({}, (), False)
 class Row:
     """The same of one client and service, as it is kept. It goes on counting while others read it."""
 
-    __slots__ = ("first", "last", "last_first", "queries")
+    __slots__ = ("beyond", "first", "last", "last_first", "queries", "zone")
 
     def __init__(self, now: float) -> None:
         self.first = self.last = now
         self.queries = 0
-        self.last_first = ""
+        self.last_first = self.zone = ""
+        self.beyond = 0.0
 
-    def note(self, first_id: str, now: float) -> None:
-        """An answer was given. `first_id`: what stood first in it, "" where there was nobody to give."""
-        self.last = now
-        self.queries += 1
+    def note(self, first_id: str, zone: str, now: float) -> None:
+        """An answer was given. `first_id`: what stood first in it, "" where there was nobody to give; `zone`:
+        where all of it stood."""
         if first_id:
             self.last_first = first_id
+            if zone != self.zone:
+                self._move(zone, now)
+        self.last = now
+        self.queries += 1
+
+    def _move(self, zone: str, now: float) -> None:
+        """It is given what stands elsewhere than what it had before."""
+        if self.zone:
+            self.beyond = now
+        elif self.queries:
+            self.beyond = self.last
+        self.zone = zone or self.zone
 
 
 Rows: TypeAlias = Sequence[tuple[Key, Row]]
@@ -112,10 +131,6 @@ class ClientTable:
         """How many those are."""
         self._before: OrderedDict[Key, Row] = OrderedDict()
         """The one that was unseen for longest first; all of them for longer than those seen lately."""
-
-    def note(self, client: str, service: str, first_id: str, now: float) -> None:
-        """An answer was given; see Row."""
-        self.row(client, service, now).note(first_id, now)
 
     def lately(self, client: str) -> Mapping[str, Row]:
         """By service, the rows of a client that were seen lately; `row` has those that are not there."""
@@ -174,7 +189,8 @@ def pick(rows: Iterable[tuple[Key, Row]], service: str | None, client: str | Non
     """The rows of one service, of one client, or all."""
     for (asker, name), row in rows:
         if (service is None or name == service) and (client is None or asker == client):
-            yield ClientRow(asker, name, row.first, row.last, row.queries, row.last_first)
+            held = row.last_first, row.zone, row.beyond
+            yield ClientRow(asker, name, row.first, row.last, row.queries, *held)
 
 
 def sum_up(rows: Iterable[tuple[Key, Row]], gone: Mapping[str, int], since: float, most: int) -> Demand:
@@ -215,6 +231,9 @@ def merge(rows: Iterable[ClientRow]) -> tuple[ClientRow, ...]:
         other = merged.get(key)
         if other is not None:
             old, new = (other, row) if row.last >= other.last else (row, other)
+            beyond = max(old.beyond, new.beyond)
+            if old.zone != new.zone:
+                beyond = max(beyond, old.last if new.zone else new.last)
             row = ClientRow(
                 row.client,
                 row.service,
@@ -222,6 +241,8 @@ def merge(rows: Iterable[ClientRow]) -> tuple[ClientRow, ...]:
                 new.last,
                 old.queries + new.queries,
                 new.last_first or old.last_first,
+                new.zone or old.zone,
+                beyond,
             )
         merged[key] = row
     return tuple(in_order(merged.values(), lambda row: (-row.last, row.client, row.service)))

@@ -206,14 +206,14 @@ class Dispatcher:
                 if asked is not None:
                     given = respond_again(asked, packet, client, table, position, limit)
                     if given is not None:
-                        reply, service, first_id = given
+                        reply, service, first_id, zone = given
                         kind = asked.manner.kind
                         if service and noted is not None:
                             row = rows.get(service)
                             if row is None:
                                 row = noted.row(client, service, now)
                                 rows = noted.lately(client)
-                            row.note(first_id, now)
+                            row.note(first_id, zone, now)
                 elif wanted is not None and forwarder is not None:
                     reply = forwarder.recall(wanted, packet, limit)
                     if reply is not None:
@@ -339,11 +339,12 @@ class Dispatcher:
         if given is not None:
             entry, position = given
             if entry.service:
-                clients.note(request.client, entry.service, entry.first_id(position), time.time())
+                row = clients.row(request.client, entry.service, now := time.time())
+                row.note(entry.first_id(position), entry.zone, now)
         elif not request.fault:
             name = self.table.names.get(request.question.name)
             if name is not None and name.service:
-                clients.note(request.client, name.service, "", time.time())
+                clients.row(request.client, name.service, now := time.time()).note("", "", now)
 
     def _forward(self, request: Request) -> bytes | Pending:
         forwarder = self.forwarder

@@ -19,7 +19,7 @@ from zkdns.model import NONE_HEALTHY, Change, Instance, Problem, Service, Servic
 from zkdns.order import in_order
 from zkdns.pipeline.journal import History
 from zkdns.routes import spell_route, spell_tiers
-from zkdns.serve.clients import Told
+from zkdns.serve.clients import ClientRow, Told
 from zkdns.wall import each, walk
 
 Gather = Callable[[Iterator[dict[str, Any]]], Any]
@@ -262,10 +262,18 @@ def clients(account: Told, gather: Gather = list) -> dict[str, Any]:
                 "queries": row.queries,
                 "last_first": row.last_first,
             }
+            | _where(row)
             for row in account.rows
         ),
         "forgotten": account.forgotten,
     } | ({} if account.is_kept else {"kept": False})
+
+
+def _where(row: ClientRow) -> dict[str, str]:
+    """In which zone alone it was given any, and until when it was given others too."""
+    if not row.zone:
+        return {}
+    return {"zone": row.zone} | ({"beyond": moment_exactly(row.beyond)} if row.beyond else {})
 
 
 def explained(account: Mapping[str, Any]) -> dict[str, Any]:
