@@ -212,3 +212,16 @@ def test_of_accounts_each_thing_is_taken_once_and_none_of_one_that_is_held_back(
     for account in held:
         accounts.let_go_on(account)
     assert sorted(drain(accounts)) == sorted(waiting)
+
+
+def test_an_account_that_is_held_back_has_no_turn_as_the_newest_either() -> None:
+    accounts: Accounts[int] = Accounts()
+    names = [f"a{n}" for n in range(FEW + 8)]
+    for name in names:
+        accounts.put(name, 1)
+    for name in names[-2:]:
+        accounts.hold_back(name)
+    taken = [accounts.take_next()[0] for _ in range(4)]
+    assert taken == [names[-3], names[0], names[-4], names[1]]
+    accounts.let_go_on(names[-1])
+    assert {*accounts.accounts()} == {*names[2:-4], names[-1]}

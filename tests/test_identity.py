@@ -41,6 +41,12 @@ def test_what_was_made_of_one_that_stayed_is_carried_on_to_where_it_stands_now(
     assert all(any(image is one for one in images) for image in carried if image[0] in old)
 
 
+def test_what_stands_twice_is_not_taken_for_the_end_of_what_stayed() -> None:
+    one, other = THINGS[:2]
+    assert apart([one], [one, one]) == ([], [one])
+    assert apart([one, other, one], [one]) == ([other, one], [])
+
+
 def test_of_thousands_none_is_looked_into_that_stayed_and_no_step_grows_with_those_that_moved() -> None:
     many = [object() for _ in range(4 * GLANCES)]
     few = many[:GLANCES]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zkdns.pipeline.agenda import PACE, SLOWEST, SOONEST, Agenda
+from zkdns.pipeline.agenda import MAX_LOOKED_AT, PACE, SLOWEST, SOONEST, Agenda
 
 
 def test_what_is_due_is_due_once_in_the_order_in_which_it_came() -> None:
@@ -99,3 +99,24 @@ def test_what_registries_tell_waits_for_none_of_thousands_of_verdicts() -> None:
     agenda.tell([f"t{n}" for n in range(5000)])
     agenda.mark(["db"])
     assert "db" in [agenda.queue.take_next()[0] for _ in range(4)]
+
+
+def test_of_very_many_the_smallest_is_not_looked_for() -> None:
+    sizes: list[str] = []
+    agenda = Agenda()
+    agenda.tell(f"s{n}" for n in range(MAX_LOOKED_AT + 3))
+    taken = [agenda.take_next(lambda name: sizes.append(name) or int(name[1:])) for _ in range(3)]  # type: ignore[func-returns-value]
+    assert sizes == []
+    assert len({*taken}) == 3
+    agenda.take_next(lambda name: sizes.append(name) or int(name[1:]))  # type: ignore[func-returns-value]
+    agenda.take_next(lambda name: sizes.append(name) or int(name[1:]))  # type: ignore[func-returns-value]
+    assert len(sizes) >= MAX_LOOKED_AT - 1
+
+
+def test_what_was_due_before_the_clock_was_set_stands_in_the_way_of_nothing_that_is_due_after_it() -> None:
+    agenda = Agenda()
+    agenda.again("web", 100.0, 0.0)
+    agenda.shift(-50.0)
+    assert agenda.queue.take_next() == ("web", True)
+    agenda.again("web", 200.0, 0.0)
+    assert agenda.wake == 200.0

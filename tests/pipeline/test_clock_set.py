@@ -14,6 +14,7 @@ from zkdns.model import Begin, Children, Data, Session, Stat, Whole
 from zkdns.pipeline.inputs import ClockSet
 from zkdns.pipeline.wall_clock import Look, WallClock
 from zkdns.roots import HEALTH, OVERRIDES, SERVERS
+from zkdns.steps import SLICE
 
 HOURS = 3 * 3600.0
 SET = [HOURS, -HOURS]
@@ -213,3 +214,41 @@ def test_a_machine_that_was_elsewhere_between_two_looks_is_no_clock_that_was_set
     wall = iter([NOW, NOW + 1, NOW + 5, NOW + 6 + HOURS])
     clock = WallClock(lambda: next(wall), lambda: next(steady))
     assert [clock.look().by for _ in range(4)] == [0.0, 0.0, 0.0, HOURS]
+
+
+def test_a_service_of_thousands_that_is_judged_in_part_is_begun_anew_by_the_clock_as_it_stands() -> None:
+    world, looks = World(), count()
+    world.settle()
+    many = {f"i{n}": an_address(n) for n in range(4 * SLICE)}
+    world.publish("web", **many)
+    world.pipeline._tick = world.pipeline._publisher._tick = lambda: float(next(looks))
+    world.hear("/services", world.data("/services/web", CHECK))
+    while not world.pipeline._publisher._begun:
+        world.ready(0.0)
+    world.readies.clear()
+    world.now -= HOURS
+    world.pipeline.step(ClockSet(-HOURS), world.now)
+    world.rest(0.0)
+    changes = [change for ready in world.readies for change in ready.changes]
+    assert len(changes) >= len(many)
+    assert {change.at for change in changes} == {world.now}
+
+
+@pytest.mark.parametrize("by", SET)
+def test_what_goes_at_once_with_its_session_does_so_though_the_clock_is_set_meanwhile(by: float) -> None:
+    world = World()
+    world.settle()
+    world.register("web")
+    world.register("db")
+    stat = Stat(1, 1, NOW, True, owner=0x55)
+    for name in ("web", "db"):
+        world.hear("/services", Children(f"/services/{name}", ("a",), next(world.zxid)))
+        world.hear("/services", Data(f"/services/{name}/a", an_address(1).encode(), stat))
+    world.rest()
+    world.publish("web")
+    world.now += by
+    world.pipeline.step(ClockSet(by), world.now)
+    world.readies.clear()
+    world.publish("db")
+    (told,) = [change for ready in world.readies for change in ready.changes if change.id]
+    assert told.why == "its session ended: all 2 nodes of it went at once"

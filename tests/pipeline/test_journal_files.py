@@ -381,6 +381,8 @@ async def test_a_segment_that_could_not_be_begun_is_not_left_there(
 
 async def test_files_that_are_no_segments_are_let_be(desk: Desk) -> None:
     (desk.directory / "journal-notes.zkdns").write_text("mine")
+    SEGMENTS.path(desk.directory, desk.now - 10).symlink_to("journal-notes.zkdns")
+    SEGMENTS.path(desk.directory, desk.now - 20).mkdir()
     await desk.put("a")
     assert len(segments(desk.directory)) == 1
     assert (desk.directory / "journal-notes.zkdns").exists()

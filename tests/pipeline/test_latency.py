@@ -14,6 +14,7 @@ from zkdns.arrivals import Arrivals
 from zkdns.model import Begin, Children, Data, Event, Session, Stat, Whole
 from zkdns.pipeline.compiler import LARGE
 from zkdns.pipeline.inputs import Compilation
+from zkdns.registry.service_tree import SOME
 from zkdns.roots import OVERRIDES
 
 MANY = LARGE + 10
@@ -89,6 +90,27 @@ def test_a_change_that_moves_no_answer_is_told_when_that_is_known_and_one_that_s
     assert there.rest() == [5.0]
     there.write(6.0, "/services/web/a", json.dumps({"meta": {"v": "2"}, "port": 80, "address": "10.0.0.1"}))
     assert there.rest() == []
+
+
+def test_a_node_that_went_before_it_was_read_moves_nothing_and_that_is_told() -> None:
+    there = timed()
+    there.hear(5.0, Children("/services/web", ("a", "b", "c"), next(there.world.zxid)))
+    assert there.rest() == []
+    there.hear(6.0, Children("/services/web", ("a", "b"), next(there.world.zxid)))
+    assert there.rest() == [6.0]
+
+
+def test_of_many_that_move_nothing_each_is_told_as_well() -> None:
+    there = timed()
+    paths, looks = [f"/services/s{n}" for n in range(SOME)], count()
+    for path in paths:
+        there.world.register(path.rpartition("/")[2], a=an_address(1))
+    there.rest()
+    there.hear(5.0, *(Children(path, ("a", "b"), next(there.world.zxid)) for path in paths))
+    assert there.rest() == []
+    there.hear(6.0, *(Children(path, ("a",), next(there.world.zxid)) for path in paths))
+    there.world.pipeline._tick = lambda: float(next(looks))
+    assert there.rest(0.0) == [6.0] * len(paths)
 
 
 def test_what_is_read_anew_is_told_of_by_no_watch_event() -> None:
@@ -195,8 +217,8 @@ def test_what_stands_behind_by_failover_is_told_when_its_view_is_in_force() -> N
     served: list[float] = []
     while len(served) < 2:
         served += world.ready(0.0).served
-        views = [world.pipeline.services[view_key(name, "r2")] for name in ("db", "web")]
-        assert sum(view.instances[0].addresses != ("10.0.0.1",) for view in views) >= len(served)
+        given = [world.pipeline.builder.services[view_key(name, "r2")].service for name in ("db", "web")]
+        assert sum(view.instances[0].addresses != ("10.0.0.1",) for view in given) >= len(served)
     assert there.rest() == []
     assert not world.pipeline._latency.due.came
 

@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from support.steps import steps
+from support.values import a_service, an_instance
 from zkdns.config import Settings
-from zkdns.model import Begin, Catalog, Children, Data, Event, Service, Session, Stat, Whole
+from zkdns.model import Begin, Catalog, Children, Data, Event, Registration, Service, Session, Stat, Whole
 from zkdns.pipeline import registry as registry_module
 from zkdns.pipeline.registries import Registries
 from zkdns.pipeline.registry import PATIENCE, SERVERS_AT_ONCE, STATE_WAIT, Registry
@@ -218,3 +219,36 @@ def test_nodes_of_replicas_are_read_once_and_some_at_a_time(monkeypatch: pytest.
     assert (len(before), read[size:]) == (size - 1, [b"another"])
     hear(one, SERVERS, Children(SERVERS, (), 5))
     assert len(before) == size - 1, "a thread may be looking at it"
+
+
+def test_what_was_remembered_is_answered_no_more_once_it_was_read() -> None:
+    registry = open_registry()
+    registry.remember(Catalog({"old": Service("old", "old", "/services/old")}))
+    assert registry.is_known
+    for names in (("web",), ("web", "db")):
+        hear(registry, "/services", Begin(), Children("/services", names, 3))
+        for name in names:
+            hear(registry, "/services", Children(f"/services/{name}", (), 3))
+        hear(registry, "/services", Whole(), Session(True))
+        assert not registry.is_remembered
+        tree = registry.tree
+        assert tree is not None
+        assert {*tree.catalog().services} == {*names}
+        assert {*registry.shown.services} == {*names}
+
+
+def test_who_says_the_name_of_its_registry_itself_is_marked_all_the_same() -> None:
+    registry = open_registry("file:///dev/null", label="dc1")
+    one = replace(an_instance("a"), registration=Registration(("10.0.0.1",), tags=("dc1",)))
+    (marked,) = finish(registry.mark_services({"web": a_service(one)}))["web"].instances
+    assert (marked.registry, marked.registration) == ("dc1", one.registration)
+
+
+def test_what_vanishes_has_its_grace_from_when_services_were_read_whatever_else_is() -> None:
+    registry = open_registry(own=True)
+    for root in registry.reducers:
+        hear(registry, root, *BACK)
+    lose(registry, NOW + 10)
+    hear(registry, "/services", *BACK, at=NOW + 20)
+    hear(registry, OVERRIDES, *BACK, at=NOW + 30)
+    assert registry.graced_until == NOW + 20 + GRACE

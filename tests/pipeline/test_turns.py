@@ -123,3 +123,14 @@ async def test_no_more_at_a_time_than_allowed_whoever_is_cancelled() -> None:
     assert set(most.values()) == {2}
     assert turns._free == 6
     assert not any((turns._inside, turns._beyond, turns._waiting, *turns._lines))
+
+
+async def test_those_who_gave_up_are_not_kept() -> None:
+    turns = Turns(1, each=10_000)
+    first = turns.claim(("web",))
+    for _ in range(5_000):
+        turns.claim(("web",)).give_up()
+    assert len(turns._newest) <= 2 * len(turns._waiting) + HEAP + 1
+    last = turns.claim(("web",))
+    first.give_up()
+    assert last.has_place

@@ -215,7 +215,6 @@ class Publisher:
             try:
                 done = act(name, moment) or done
             except Exception as error:  # ours: it costs this service, and the others go on
-                self._begun.pop(name, None)
                 known = self.registered.get(name) or self.services.get(name)
                 self._wall.note(known.path if known is not None else name, error)
             if self._latency.judged.came:
@@ -224,8 +223,10 @@ class Publisher:
             cost = self._costs.pop(name, 0.0) + ended - began
             if name in self._begun:
                 self._costs[name] = cost
-            else:
+            elif name in self.services:
                 self._agenda.spend(name, moment.at, cost)
+            else:
+                self._agenda.forget(name)
             if ended > until:
                 break
         return done
@@ -303,7 +304,6 @@ class Publisher:
         if due is not None:
             self._agenda.again(name, due, now)
         if judged is None:
-            self._agenda.forget(name)
             if standing is None:
                 return False
             self._placement.take_out(standing, moment)

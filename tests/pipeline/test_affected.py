@@ -1,0 +1,46 @@
+"""Whose names depend on what changed is found some at a time, one walk after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zkdns.pipeline.affected import Affected
+from zkdns.steps import SLICE
+from zkdns.wall import Wall
+
+
+def walk(prefix: str, parts: int) -> Iterator[set[str]]:
+    """Each part is as much as is found at a time."""
+    for n in range(parts):
+        yield {f"{prefix}{n}-{k}" for k in range(SLICE)}
+
+
+def test_little_is_found_at_once_and_of_much_some_at_a_time() -> None:
+    affected = Affected(Wall())
+    affected.find("/small", iter([{"a"}, set(), {"b"}]))
+    assert not affected.is_searching
+    assert {*affected} == {"a", "b"}
+    affected.find("/large", walk("x", 3))
+    assert affected.is_searching
+    assert len(affected) == 2 + SLICE
+    for path in ("/more", "/and more"):
+        affected.find(path, walk(path, 2))
+        assert len(affected) == 2 + SLICE, "what is told meanwhile waits for its turn"
+    turns = 0
+    while affected.is_searching:
+        before = len(affected)
+        affected.search()
+        turns += 1
+        assert len(affected) - before <= SLICE
+    assert len(affected) == 2 + 7 * SLICE
+    assert turns > 6
+
+
+def test_walks_that_find_nobody_are_cut_into_parts_as_well() -> None:
+    affected = Affected(Wall())
+    affected.find("/empty", iter([set[str]()] * (3 * SLICE)))
+    turns = 1
+    while affected.is_searching:
+        affected.search()
+        turns += 1
+    assert turns >= 3
