@@ -204,3 +204,22 @@ def test_ctrl_c_leaves_the_drain_in_force(
     assert waiting.returncode == 130
     assert "the drain of web/a stays in force" in err
     assert server.answers("web.svc.local") == ["10.0.0.2"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_who_is_near_to_others_alone_does_not_hold_it(
+    engine: str, registry: str, zk: KazooClient, zk_root: str, serve: Callable[..., Zkdns]
+) -> None:
+    for n, id in enumerate("ab", 1):
+        zk.set(f"{zk_root}/web/{id}", f'{{"address": "10.0.0.{n}", "port": 80, "zone": "z{n}"}}'.encode())
+    zk.set(f"{zk_root}/web", b'{"near": "prefer", "ttl": 3600}')
+    zk.create("/zkdns/topology", b'{"127.0.1.0/24": "z1", "127.0.2.0/24": "z2"}', makepath=True)
+    server = serve("--engine", engine, registry=registry)
+    eventually(lambda: server.answers("web.svc.local", source="127.0.1.1") == ["10.0.0.1"])
+    server.ask("web.svc.local", source="127.0.1.2")
+    server.ask("web.svc.local", source="127.0.2.2")
+    server.ask("_web._tcp.svc.local", "SRV", source="127.0.2.3")
+    ended = drain(registry, "--timeout", "2s")
+    ended.fails(1, "may still hold it")
+    assert ("127.0.1.2" in ended.out, "127.0.2.3" in ended.out) == (True, True)
+    assert "127.0.2.2" not in ended.out

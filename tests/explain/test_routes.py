@@ -396,3 +396,18 @@ def test_how_many_an_alias_gives_is_told_as_the_service_has_it() -> None:
     said = ask(world, "alias.svc.local")
     assert len(said["answer"]) == 2
     assert "each answer gives 2 of the records (the setting `answers`)" in said["notes"]
+
+
+def test_where_the_service_cuts_srv_an_alias_of_an_alias_does() -> None:
+    world = a_world()
+    world.do_list("here:/services alias front web-v1")
+    world.do_data('here:/services/web-v1 {"answers": 8}')
+    world.do_list("here:/services/web-v1 " + " ".join("abcdefghij"))
+    for n, id in enumerate("abcdefghij", 1):
+        world.do_data(f'here:/services/web-v1/{id} {{"address": "10.9.0.{n}", "port": 80}}')
+    world.do_data('here:/services/alias {"to": {"web-v1": 1}}')
+    world.do_data('here:/services/front {"to": {"alias": 1}}')
+    for name in ("web-v1", "alias", "front"):
+        assert len(ask(world, f"{name}.svc.local", qtype="SRV")["answer"]) == 8, name
+    world.do_data("here:/services/web-v1 {}")
+    assert len(ask(world, "front.svc.local", qtype="SRV")["answer"]) == 10

@@ -103,8 +103,10 @@ def notes_of_given(service: Service, route: Routed) -> tuple[str, ...]:
 def as_alias(service: Service, of: Service) -> Service:
     """With what it doesn't say itself as the service says that it is an alias of."""
     names = ("policy", "answers", "srv_scale", "near", "near_min")
-    inherited = {name: getattr(of.settings, name) for name in names if name not in service.settings.given}
-    return replace(service, settings=replace(service.settings, **inherited))
+    own, theirs = service.settings, of.settings
+    inherited = {name: getattr(theirs, name) for name in names if name not in own.given}
+    given = *own.given, *[name for name in theirs.given if name in inherited]
+    return replace(service, settings=replace(own, given=given, **inherited))
 
 
 def _gives_own(service: Service, serving: Sequence[Sequence[Instance]]) -> bool:
