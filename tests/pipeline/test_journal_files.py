@@ -806,3 +806,24 @@ async def test_a_segment_does_not_begin_between_two_lines_of_a_moment(desk: Desk
     await desk.files.write()
     first, _ = segments(desk.directory)
     assert first.read_bytes().count(b'"registered"') == 3 * SLICE + 1
+
+
+async def test_what_two_servers_wrote_in_one_directory_is_told_once(tmp_path: Path) -> None:
+    """A restart by overlap, of servers with the same settings: both see what changes meanwhile."""
+    old, new = Desk(tmp_path), Desk(tmp_path)
+    await old.put_all(["a", "b"])
+    new.services, new.now = dict(old.services), old.now + 0.5
+    new.files.begin(new.now, new.services)
+    for n in range(3):
+        for desk in (old, new):
+            desk.tell(f"both{n}")
+            if not n:
+                own = Change(desk.now, 1 + (desk is new), "db", "", "registered", "", "registered")
+                desk.files.add(desk.now, Record((own,)))
+            await desk.files.write()
+            desk.now += 1
+    await old.put("old")
+    new.now += 1
+    await new.put_all(["new", "both0"])
+    told = [change.id or change.service for change in read_changes(tmp_path, Query()).changes]
+    assert told == ["a", "b", "both0", "db", "both1", "both2", "old", "new", "both0"]

@@ -5,6 +5,7 @@ Rules: may take long, and is done in threads of whoever asks. What can't be read
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
@@ -17,6 +18,7 @@ from zkdns.pipeline.journal import History, Query, World
 from zkdns.pipeline.journal_aside import OFTEN, changes_of
 from zkdns.pipeline.journal_dated import MAX_BYTES
 from zkdns.pipeline.journal_files import SEGMENTS
+from zkdns.pipeline.journal_merge import TOGETHER
 from zkdns.pipeline.journal_shares import SUMMED_EVERY, is_sum
 
 
@@ -44,14 +46,39 @@ def _newest(
     query: Query,
 ) -> list[Change]:  # fmt: skip
     """Of files that follow one another."""
-    changes: list[Change] = []
+    several: list[tuple[float, list[Change]]] = []
     for path in reversed(paths):
         if query.until is not None and began(path) > query.until:
             continue
-        changes[:0] = query.newest(list(read(path)))
-        if len(changes) >= query.limit or (query.since is not None and began(path) < query.since):
+        several.append((began(path), query.newest(list(read(path)))))
+        enough = sum(len(one) for _, one in several) >= query.limit
+        if enough or (query.since is not None and began(path) < query.since):
             break
-    return changes
+    return _without_twins(several[::-1])
+
+
+def _without_twins(several: Iterable[tuple[float, Sequence[Change]]]) -> list[Change]:
+    """Segments and when they began, as one. Two servers may have written in the directory, as in a restart by
+    overlap: one began before the other had ended, and what both saw is told once."""
+    changes: list[Change] = []
+    marks: dict[tuple[object, ...], float] = {}
+    ended, has_twins = -math.inf, False
+    for began, segment in several:
+        before = dict(marks) if began < ended else {}
+        for change in segment:
+            mark = _mark(change)
+            marks[mark] = change.at
+            if abs(change.at - before.get(mark, -math.inf)) <= TOGETHER:
+                has_twins = True
+            else:
+                changes.append(change)
+            ended = max(ended, change.at)
+    return sorted(changes, key=lambda change: (change.at, change.zxid)) if has_twins else changes
+
+
+def _mark(c: Change) -> tuple[object, ...]:
+    # A service's own line has no transaction of its own, but the newest that its writer knew.
+    return c.zxid if c.id else 0, c.service, c.id, c.what, c.was, c.now, c.why, c.by
 
 
 def count_damaged(directory: Path) -> dict[str, int]:
