@@ -81,12 +81,14 @@ class Builder:
 
     @property
     def has_more(self) -> bool:
-        """Whether addresses moved that are not in what `take` gave last, or something is to be let go of."""
-        return self._holders.has_work or self._leftovers.has_work
+        """Whether addresses moved that are not in what `take` gave last, names of files are not laid yet, or
+        something is to be let go of."""
+        return self._holders.has_work or self._precedence.has_more or self._leftovers.has_work
 
     def take(self, addresses: int | None = None) -> Delta:
         """What moved since the last call; all there is at the first. Of the addresses of a service that has
-        thousands, so many at most."""
+        thousands so many at most, and then some of a file's names alone."""
+        self._precedence.lay(whole=addresses is None)
         holders = self._holders.take(addresses)
         self._leftovers.drop()
         delta = Delta(
@@ -193,7 +195,7 @@ class Builder:
     def staleness(self, origin: int = EVERY) -> Staleness:
         return self._staleness.get(origin, FRESH)
 
-    def put_beneath(self, files: Mapping[bytes, Name]) -> None:
+    def put_beneath(self, files: Iterable[tuple[bytes, Name]]) -> None:
         """The names of zone files, in place of those before."""
         self._precedence.put_beneath(files)
 
@@ -271,7 +273,7 @@ def build_table(snapshot: Snapshot, services: Iterable[ServiceAnswers]) -> Table
     builder.set_serial(snapshot.serial)
     for origin, staleness in snapshot.staleness.items():
         builder.set_staleness(staleness, origin)
-    builder.put_beneath(snapshot.files)
+    builder.put_beneath(snapshot.files.items())
     for answers in services:
         builder.replace(answers.service.name, answers)
     delta = builder.take()

@@ -6,8 +6,8 @@ services may bring the same name (`nested`). Replacing one service costs what it
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import structs
 
@@ -17,6 +17,7 @@ from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import Entry, Name, Zone
 from zkdns.dns import names
 from zkdns.dns.types import TXT
+from zkdns.steps import SLICE, Steps
 
 
 class Precedence:
@@ -35,6 +36,10 @@ class Precedence:
         """How many services have each label."""
         self._beneath: Mapping[bytes, Name] = {}
         self._beneath_of: dict[str, list[bytes]] = {}
+        self._laying: deque[Steps[None]] = deque()
+        self._laid: dict[bytes, Name] = {}
+        """What stands in place of `beneath` already, and `lifted` what stands there no more."""
+        self._lifted: set[bytes] = set()
         self._moved_entries: dict[bytes, Entry | None] = {}
         self._moved_names: dict[bytes, Name | None] = {}
 
@@ -51,7 +56,7 @@ class Precedence:
 
     @property
     def beneath(self) -> Mapping[bytes, Name]:
-        """The names of zone files."""
+        """The names of zone files, as those stood that were laid last."""
         return self._beneath
 
     # --- our own ------------------------------------------------------------------------------------
@@ -79,17 +84,48 @@ class Precedence:
 
     # --- files ----------------------------------------------------------------------------------------
 
-    def put_beneath(self, files: Mapping[bytes, Name]) -> None:
-        """The names of zone files, in place of those before. Each stands where no service has its label and
-        no name of our own is, except an apex that the file shares."""
-        files = {at: known for at, known in files.items() if at in self._apexes or at not in self._built_in}
-        before = {owner: self._own(owner) for owner in (*self._beneath, *files)}
-        self._beneath, self._beneath_of = files, {}
-        for owner in files:
-            label = self.label_of(owner)
-            if label is not None:
-                self._beneath_of.setdefault(label, []).append(owner)
-        self._restand(before)
+    def put_beneath(self, files: Iterable[tuple[bytes, Name]]) -> None:
+        """The names of zone files, in place of those before, as soon as they are laid. Each stands where no
+        service has its label and no name of our own is, except an apex that the file shares."""
+        self._laying.append(self._lay(files))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether names of zone files are not laid yet."""
+        return bool(self._laying)
+
+    def lay(self, *, whole: bool) -> None:
+        """Lay some names of files, or all: a file may have 65,000 of them, which took half a second."""
+        while self._laying:
+            try:
+                next(self._laying[0])
+            except StopIteration:
+                self._laying.popleft()
+            if not whole:
+                return
+
+    def _lay(self, files: Iterable[tuple[bytes, Name]]) -> Steps[None]:
+        at, laid, of = 0, self._laid, dict[str, list[bytes]]()
+        for at, (owner, known) in enumerate(files, 1):
+            if owner in self._apexes or owner not in self._built_in:
+                before = {owner: self._own(owner)}
+                laid[owner] = known
+                label = self.label_of(owner)
+                if label is not None:
+                    for owners in (of, self._beneath_of):
+                        owners.setdefault(label, []).append(owner)
+                self._restand(before)
+            if not at % SLICE:
+                yield
+        for then, owner in enumerate(self._beneath, at + 1):
+            if owner not in laid:
+                before = {owner: self._own(owner)}
+                self._lifted.add(owner)
+                self._restand(before)
+            if not then % SLICE:
+                yield
+        self._beneath, self._beneath_of = laid, of
+        self._laid, self._lifted = {}, set()
 
     def label_of(self, owner: bytes) -> str | None:
         """The label right below the apex of a zone of services, as text."""
@@ -159,7 +195,9 @@ class Precedence:
 
     def _own(self, owner: bytes) -> Name | None:
         """What stands at a name where no service has one of its own."""
-        beneath = self._beneath.get(owner)
+        beneath = self._laid.get(owner)
+        if beneath is None and owner not in self._lifted:
+            beneath = self._beneath.get(owner)
         if beneath is not None and self.label_of(owner) not in self._labels:
             return beneath
         return self._built_in.get(owner)

@@ -323,7 +323,7 @@ class Pipeline:
     def compile_now(self, service: str, now: float) -> Delta:
         """Somebody asks for a service that was deferred: what that moves in the answers."""
         self._publisher.compile_now(service, now)
-        return self.builder.take()
+        return self.builder.take(MAX_ADDRESSES_IN_A_TURN)
 
     # --- how it stands ----------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ service wins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import PurePath
 
@@ -40,13 +40,15 @@ class Overlay:
         for apex, data in files.items():
             zone = self._zones.get(apex, NO_ZONE) if data.shared else NO_ZONE
             family[apex] = replace(data, zone=zone, family=family)
-        beneath: dict[bytes, Name] = {}
+        self.files = family
+        self._builder.put_beneath(self._names(family))
+
+    def _names(self, family: Mapping[bytes, ZoneData]) -> Iterator[tuple[bytes, Name]]:
         for apex, data in family.items():
             responder = _Reverse(data) if apex.endswith(_ARPA) else data
-            owners = list(data.nodes) if apex in self._zones else [apex]
-            beneath.update(dict.fromkeys(owners, Name(data.zone, responder=responder, origin=FILES)))
-        self.files = family
-        self._builder.put_beneath(beneath)
+            name = Name(data.zone, responder=responder, origin=FILES)
+            for owner in data.nodes if apex in self._zones else [apex]:
+                yield owner, name
 
     def problems(self) -> tuple[Problem, ...]:
         """The records of files that give way to something of the services' now."""
