@@ -215,6 +215,7 @@ class Publisher:
             try:
                 done = act(name, moment) or done
             except Exception as error:  # ours: it costs this service, and the others go on
+                self._begun.pop(name, None)
                 known = self.registered.get(name) or self.services.get(name)
                 self._wall.note(known.path if known is not None else name, error)
             if self._latency.judged.came:
