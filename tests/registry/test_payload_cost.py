@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -366,3 +367,33 @@ def test_a_check_that_says_too_much_is_none_and_is_told(check: dict[str, object]
     assert (read.check, read.ttl) == (None, 7)
     (error,) = wrong
     assert error.what.startswith(f"{what} is ")
+
+
+WIDE: dict[str, bytes] = {
+    "a list of numbers": b"[%s]" % many(b"1"),
+    "a list of texts": b"[%s]" % many(b'""'),
+    "a list of texts and a number": b"[%s,1]" % many(b'","'),
+    "a list of objects": b"[%s]" % many(b"{}"),
+    "an object": b"{%s}" % keys(b"1"),
+    "an object with spaces": b"{ %s }" % many(lambda n: b' "k%d" : [ { } ] ' % n),
+    "one key": b"{%s}" % many(b'"":1'),
+}
+
+
+@pytest.mark.parametrize("shape", WIDE)
+@pytest.mark.parametrize("around", [b"%s", b'{"x":%s,"a":1}'], ids=["alone", "below a key"])
+def test_of_very_many_values_the_first_are_made_and_no_others(shape: str, around: bytes) -> None:
+    """Half a million were 47 ms, of which a thousand were read."""
+    data = WIDE[shape]
+    whole = around % data
+    tracemalloc.start()
+    read = json_values.read(whole)
+    if around != b"%s":
+        assert read["a"] == 1
+        read = read["x"]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 4 * MIB, "a copy or two of the data"
+    first = msgspec.json.decode(data)
+    some = dict(list(first.items())[:MAX_ITEMS]) if isinstance(first, dict) else first[:MAX_ITEMS]
+    assert plain(read if isinstance(read, list) else dict(read.items())) == plain(some)
