@@ -26,8 +26,15 @@ EACH = (
 MOST = 100_000
 """Lines of ours that the loop may run at once: some milliseconds."""
 
-MOST_OF_CYCLES = 10 * MOST
+MOST_OF_CYCLES = 3 * MOST // 2
 """The same of loops that do next to nothing in each line."""
+
+WEIGHTS: dict[str, Callable[[int], int]] = {
+    "the same": lambda n: 7,
+    "three": lambda n: n % 3 + 1,
+    "their own": lambda n: n + 1,
+    "any": lambda n: n * 7919 % 65521 + 1,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +68,13 @@ def register(
     world.register("web", **{f"i{n}": an_instance(n) for n in range(count)})
 
 
+def finish(world: World) -> None:
+    """What is compiled in threads is."""
+    while compilations := world.ready().compile:
+        for compilation in compilations:
+            world.pipeline.step(compilation.work(), world.now)
+
+
 def in_the_loop(world: World, *what: int, own: bool = True) -> int:
     register(world, *what, own=own)
     world.ready()
@@ -76,17 +90,35 @@ def test_what_is_compiled_in_the_loop_is_bounded_whatever_instances_say(
     assert in_the_loop(World(threads=True), count, *each, own=own) < MOST
 
 
-@pytest.mark.parametrize(("count", "tags"), [(20, 3), (20, 10), (30, 3), (40, 1), (60, 0), (60, 30)])
-def test_so_is_what_names_take_whose_weights_differ(count: int, tags: int) -> None:
-    """Each name has a cycle of its own, and orders for it."""
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("tags", [0, 3, 10])
+@pytest.mark.parametrize("count", [5, 12, 20, 30, 45, 60, 100, 200, 400])
+def test_so_is_what_the_cycles_of_names_take(count: int, tags: int, weights: str) -> None:
+    """Each name has a cycle of its own, and orders for it: none is known from another service."""
     world = World(threads=True)
 
     def an_instance(n: int) -> str:
         own = [f"t{tag}" for tag in range(tags) if (n * 7 + tag * tag * 3 + n * tag) % 5 < 3]
-        return an_address(n, weight=n + 1, tags=own)
+        return an_address(n, weight=WEIGHTS[weights](n), tags=own)
 
     world.register("web", **{f"i{n}": an_instance(n) for n in range(count)})
     assert cost(world.ready) < MOST
+
+
+def test_what_usual_services_take_is_compiled_at_once() -> None:
+    """To be handed to a thread and back takes as long."""
+    for count, tags, weights in (
+        (3, 3, "their own"),
+        (12, 3, "three"),
+        (20, 3, "the same"),
+        (40, 0, "three"),
+    ):
+        world = World(threads=True)
+        about = {"tags": [f"t{tag}" for tag in range(tags)]}
+        world.register(
+            "web", **{f"i{n}": an_address(n, weight=WEIGHTS[weights](n), **about) for n in range(count)}
+        )
+        assert world.ready().compile == ()
 
 
 @pytest.mark.parametrize("ports", [0, 3, MAX_PORTS])
@@ -106,9 +138,7 @@ def test_so_is_what_a_route_of_few_instances_takes(
                 for n in range(count)
             },
         )
-    while compilations := world.ready().compile:
-        for compilation in compilations:
-            world.pipeline.step(compilation.work(), world.now)
+    finish(world)
     shares = {f"b{target}": 1 if is_even else target + 1 for target in range(targets)}
     world.register("web")
     world.hear("/services", world.data("/services/web", json.dumps({"to": [shares]})))
@@ -130,9 +160,23 @@ def test_so_is_what_is_compiled_when_it_is_first_asked_for(count: int, each: tup
         world.pipeline.step(compilation.work(), world.now)
     world.rest()
     assert cost(lambda: world.pipeline.compile_now("web", world.now)) < MOST
-    while compilations := world.ready().compile:
-        for compilation in compilations:
-            world.pipeline.step(compilation.work(), world.now)
+    finish(world)
     answers = world.pipeline.builder.services["web"]
     assert not answers.deferred
     assert len(answers.names) >= min(count * (each[0] + each[1]), 1024)
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_so_is_what_its_own_name_takes_when_it_is_first_asked_for(weights: str) -> None:
+    """Where that is much, a thread compiles it."""
+    world = World(threads=True, defers=0)
+    about = {"tags": ["t"]}
+    world.register(
+        "web", **{f"i{n}": an_address(n, weight=WEIGHTS[weights](n), **about) for n in range(MAX_INSTANCES)}
+    )
+    finish(world)
+    assert world.pipeline.builder.services["web"].deferred
+    assert cost(lambda: world.pipeline.compile_now("web", world.now)) < MOST
+    assert world.pipeline.builder.services["web"].deferred
+    finish(world)
+    assert not world.pipeline.builder.services["web"].deferred

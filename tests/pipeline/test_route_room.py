@@ -118,6 +118,9 @@ def test_routes_that_wait_for_a_thread_hold_nothing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(routes.RouteBook, "_freeze", lambda self: frozen.append(self) or real(self))
     world = World(threads=True)
     world.register("big", **{f"i{n}": an_address(n) for n in range(70)})
+    for compilation in world.ready().compile:
+        world.pipeline.step(compilation.work(), world.now)
+    frozen.clear()
     for n in range(5):
         lead(world, f"r{n}", "big")
     waiting = []

@@ -335,7 +335,7 @@ def test_why_nodes_are_gone_is_told_of_what_their_session_held_in_a_service_of_t
 
 
 @pytest.mark.parametrize(
-    ("instances", "tags", "is_aside"), [(3, 0, False), (30, 0, True), (6, 6, True), (100, 0, True)]
+    ("instances", "tags", "is_aside"), [(3, 0, False), (30, 0, True), (6, 6, True), (40, 0, True)]
 )
 def test_a_few_instances_of_ever_other_weights_are_compiled_aside_where_their_cycles_are_long(
     instances: int, tags: int, is_aside: bool

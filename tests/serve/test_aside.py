@@ -331,3 +331,24 @@ def test_those_who_waited_together_leave_no_count_of_themselves_behind() -> None
             assert aside.do("web", HERE, n, lambda: None, lambda: None), n
         waits.pop()()
     assert aside.do("web", HERE, "again", lambda: None, lambda: None)
+
+
+@pytest.mark.parametrize(("count", "step", "is_aside"), [(20, 0, False), (20, 7919, True), (4, 1, False)])
+def test_what_makes_many_orders_is_made_aside_however_few_are_dealt(
+    count: int, step: int, is_aside: bool
+) -> None:
+    """Twenty of weights of their own took a turn of 20 ms."""
+    dealt = [
+        Instance(
+            f"i{n}", f"i{n}", f"/services/web/i{n}", Registration(("10.0.0.1",)), 0.0, weight=1 + n * step
+        )
+        for n in range(count)
+    ]
+    held: Kept[str] = Kept("web", count)
+    if not is_aside:
+        assert held.get("name", count, lambda: "made", dealt) == "made"
+        return
+    with pytest.raises(Unready) as unready:
+        held.get("name", count, lambda: "made", dealt)
+    unready.value.work()
+    assert held.get("name", count, lambda: "never", dealt) == "made"

@@ -9,14 +9,19 @@ long answers make room for each other, and a short one, which costs as much to c
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from itertools import chain
 from typing import Generic, TypeVar
 
+from zkdns.answers.cycle_cost import cycles_of
 from zkdns.answers.table import Entry, Sections, Unready
+from zkdns.model import Instance
 
 MAX_INSTANCES_IN_LOOP = 64
 """Instances that are compiled in the loop: each costs some 20 microseconds."""
+
+MAX_CYCLE_IN_LOOP = 4 * MAX_INSTANCES_IN_LOOP
+"""So many may be compiled while their cycle is made; where all weigh the same, others have it mostly."""
 
 TIMES = 8
 """So many times the instances of a service are kept in all that was asked of it, whatever is asked."""
@@ -90,10 +95,14 @@ class Kept(Generic[T]):
             [*shelf.values()] for shelf in (self._few, self._many) if shelf is not None
         )
 
-    def get(self, key: Hashable, size: int, make: Callable[[], T]) -> T:
+    def get(self, key: Hashable, size: int, make: Callable[[], T], ranked: Sequence[Instance] = ()) -> T:
         """What was made for this key, of so many instances; Unready where that takes longer than a turn. What
-        it holds counts: what a zone is given of thousands may be a few."""
-        is_few = size <= MAX_INSTANCES_IN_LOOP
+        it holds counts: what a zone is given of thousands may be a few. `ranked`: those that a cycle is made
+        for."""
+        for shelf in (self._few, self._many):
+            if shelf is not None and (known := shelf.get(key)) is not None:
+                return known
+        is_few = size <= MAX_INSTANCES_IN_LOOP and not _is_long([i.weight for i in ranked])
         shelf = self._few if is_few else self._many
         if shelf is None:
             shelf = _Shelf(max(TIMES * self._size, MIN_RECORDS))
@@ -101,12 +110,14 @@ class Kept(Generic[T]):
                 self._few = shelf
             else:
                 self._many = shelf
-        known = shelf.get(key)
-        if known is not None:
-            return known
         if not is_few:
             raise Unready(self._account, (self, key), lambda: _make(shelf, key, size, make))
         return _make(shelf, key, size, make)
+
+
+def _is_long(weights: Sequence[int]) -> bool:
+    """Whether what cycles of these are made for takes a turn."""
+    return len({*weights}) > 1 and cycles_of(weights) > MAX_CYCLE_IN_LOOP
 
 
 def _make(shelf: _Shelf[T], key: Hashable, size: int, make: Callable[[], T]) -> T:

@@ -75,7 +75,8 @@ class Answering:
     def ask(self, about: OwnerName, qtype: int, key: object) -> Entry | Sections:
         """What a name says that exists. `key`: whose it is, the same for names that give the same."""
         kind = qtype if qtype in (*records.DEALT, ANY) else 0
-        return self.kept.get((key, kind), len(about.group), lambda: self.compile(about, qtype))
+        group = about.group
+        return self.kept.get((key, kind), len(group), lambda: self.compile(about, qtype), group)
 
     def compile(self, about: OwnerName, qtype: int) -> Entry | Sections:
         """The same, made now."""

@@ -51,7 +51,7 @@ class TagNames:
         # The order of the tags moves nothing: the names of one group are of one length, and told of as one.
         tags.sort()
         key = (*tags, qtype if qtype in (*records.DEALT, ANY) else 0)
-        return self.kept.get(key, len(rarest), lambda: self._compile(qname, qtype, rarest, tags))
+        return self.kept.get(key, len(rarest), lambda: self._compile(qname, qtype, rarest, tags), rarest)
 
     def _compile(
         self, qname: bytes, qtype: int, rarest: Sequence[Instance], tags: Sequence[str]

@@ -57,8 +57,10 @@ class ZoneNames:
             return ANSWERED_ANY
         if not zone or qtype not in records.DEALT:
             return NODATA
-        size = len(self.near.service.instances)
-        return self.kept.get((qname, qtype), size, lambda: self._compile(qname, qtype, zone, mode))
+        every = self.near.service.instances
+        return self.kept.get(
+            (qname, qtype), len(every), lambda: self._compile(qname, qtype, zone, mode), every
+        )
 
     def is_there(self, zone: str) -> bool:
         """Whether it is one of the map's, or an instance stands in it."""

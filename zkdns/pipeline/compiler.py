@@ -6,15 +6,14 @@ error of ours is walled in by who asks.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import gcd
 from typing import Final
 
 from zkdns.answers.builder import Builder
+from zkdns.answers.cycle_cost import cycles_of
 from zkdns.answers.first_places import Counted, FirstAnswers, Sums
-from zkdns.answers.policies.weighted import VARIETY
-from zkdns.answers.proportions import MAX_CYCLE
 from zkdns.answers.routed import NOTHING, Beyond, Routed, as_routed
 from zkdns.answers.service import ServiceAnswers
 from zkdns.model import Instance, Problem, Service
@@ -23,7 +22,7 @@ from zkdns.pipeline.inputs import Compilation, Compiled, Followed
 from zkdns.pipeline.lost_names import tell_lost
 from zkdns.pipeline.routes import RouteBook
 
-LARGE: Final = 500
+LARGE: Final = 400
 """Instances above which a service is compiled in a thread: at 50,000 that takes a second or two, which
 nobody's query should wait for."""
 
@@ -40,15 +39,6 @@ NAMES: Final = 3
 ROUTED_PORTS: Final = 4
 """So many ports of an instance that a route gives take the time of one: it is composed anew for each of their
 names."""
-
-TURNS: Final = 64
-"""So many turns of a cycle take it, too, each as often as the number of instances has bits."""
-
-PLACES: Final = 128
-"""So many places of the orders that a cycle has take it as well."""
-
-MAX_PLACES_OF_ORDER: Final = 64
-"""Those of one order that count: of more members there are fewer orders."""
 
 
 class Compiler:
@@ -174,8 +164,11 @@ class Compiler:
 
     def put_deferred(self, service: Service) -> bool:
         """All its answers stand from now on. Whether it is to be compiled again, in a thread: where it says
-        much, the names of its tags and ports are not ready yet, for who asks for one waits in the loop."""
+        much, the names of its tags and ports are not ready yet, for who asks for one waits in the loop; and
+        none is where its own name takes long."""
         is_hurried = self._threads and self._own_size(service) > LARGE
+        if is_hurried and self._says(service)[0] + cycles_of([i.weight for i in service.instances]) > LARGE:
+            return True
         self._builder.replace(service.name, self._compile_alone(service, 0 if is_hurried else None))
         return is_hurried
 
@@ -205,7 +198,7 @@ class Compiler:
             if size <= LARGE:
                 weights = [[i.weight for i in tier] for tier in given.first]
                 names = len(beyond.route.ports)
-                size += sum([_cycles_of(each, names) for each in weights])
+                size += sum([cycles_of(each) * (1 + names) for each in weights])
         giver = service if beyond.route is None else as_routed(service, beyond.route)
         return size if giver.settings.near == "off" else size * (1 + len(self._builder.topology.places))
 
@@ -215,32 +208,21 @@ class Compiler:
         if known is not service:
             size, names = self._says(service)
             if size <= LARGE:
-                size += NAMES * names + _cycles_of([i.weight for i in service.instances], names)
+                size += NAMES * len(names) + cycles_of([i.weight for i in service.instances], names.values())
             self._sized = service, size
         return size
 
     @staticmethod
-    def _says(service: Service) -> tuple[int, int]:
-        """Its instances, with what each says; how many names of tags and ports it has. Of a large one no more
-        is looked at."""
-        items, names = 0, set[object]()
+    def _says(service: Service) -> tuple[int, Counter[object]]:
+        """Its instances, with what each says; its names of tags and ports, and how many have each. Of a large
+        one no more is looked at."""
+        items, names = 0, Counter[object]()
         if len(service.instances) <= LARGE:
             for instance in service.instances:
                 read = instance.registration
                 items += len(read.tags) + len(read.ports) + len(read.addresses)
-                names.update(read.tags, read.ports)
-        return len(service.instances) + items // SAYS, len(names)
-
-
-def _cycles_of(weights: Sequence[int], names: int) -> int:
-    """How many instances take the time of the cycles of a name and of so many below it, where weights differ:
-    each has one, and orders for it."""
-    if len({*weights}) < 2:
-        return 0
-    count = len(weights)
-    cycle = min(sum(weights) // max(1, gcd(*weights)), MAX_CYCLE)
-    places = min(cycle, VARIETY) * min(count, MAX_PLACES_OF_ORDER)
-    return (1 + names) * (cycle * count.bit_length() // TURNS + places // PLACES)
+                names.update((*read.tags, *read.ports))
+        return len(service.instances) + items // SAYS, names
 
 
 def _size_routed(group: Sequence[Instance]) -> int:
