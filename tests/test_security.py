@@ -39,7 +39,7 @@ from zkdns.registry import file as registry_file
 from zkdns.registry.formats import dubbo
 from zkdns.registry.presets import zookeeper
 from zkdns.registry.zk import portion
-from zkdns.serve import aside, clients, following, native
+from zkdns.serve import aside, clients, first_questions, following, native
 from zkdns.serve.listen import tcp, udp
 from zkdns.serve.listen.places import Limits
 from zkdns.web import door, events, guest, http, lingering, pages, threads, turns
@@ -62,7 +62,7 @@ WALLS: dict[str, tuple[float, ...]] = {
         settings.MAX_PATH_CHARACTERS,
         settings.MAX_NAME_CHARACTERS,
     ),
-    "values of a payload that is read whole, items of a list in a larger one": (
+    "values of a payload that is read whole, items of a list or an object that has more": (
         json_values.MAX_VALUES,
         json_values.MAX_ITEMS,
     ),
@@ -123,6 +123,12 @@ WALLS: dict[str, tuple[float, ...]] = {
         lookups.MAX_DEAD,
     ),
     "instances compiled in the loop": (compiler.LARGE,),
+    "services that are compiled in one turn for who asks for them first; who waits for theirs, a network "
+    "leaves others room, and for how long where a thread compiles it": (
+        1,
+        first_questions.MAX_WAITING,
+        first_questions.SECONDS,
+    ),
     "datagrams that wait for Python, with either engine, until each client is held to its part, and then": (
         udp.MAX_WAITING,
         2 * native.MAX_QUEUED // native.PART,

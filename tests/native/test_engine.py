@@ -23,7 +23,7 @@ from zkdns.answers.rotation import Rotation
 from zkdns.answers.table import Delta, InstanceAddresses, Name, Staleness
 from zkdns.dns import ede, names
 from zkdns.serve import dispatch, native
-from zkdns.turn import FEW, TURN_SECONDS
+from zkdns.turn import ALONE_SECONDS, FEW, TURN_SECONDS
 
 pytestmark = pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")
 
@@ -352,13 +352,17 @@ def test_two_processes_share_one_port(engine: native.Native) -> None:
     assert set(counts) == {2, 3}, "both answered: one has two records, the other three"
 
 
-def test_packets_that_are_pythons_to_answer_are_taken_for_a_turn_by_time() -> None:
+@pytest.mark.parametrize(
+    ("seconds", "most"), [(TURN_SECONDS / 10, 2 * FEW), (2 * ALONE_SECONDS, 1)], ids=["short", "long"]
+)
+def test_packets_that_are_pythons_to_answer_are_taken_for_a_turn_by_time(seconds: float, most: int) -> None:
+    """A look at the clock after each few, and after each that took longer than a few may."""
     now = [0.0]
     taken: list[bytes] = []
     engine = native.Native(tick=lambda: now[0])
 
     def take(packet: bytes, route: native.Route) -> None:
-        now[0] += TURN_SECONDS / 10
+        now[0] += seconds
         taken.append(packet)
 
     at = engine.start([("127.0.0.1", 0)], 1)[0]
@@ -373,6 +377,6 @@ def test_packets_that_are_pythons_to_answer_are_taken_for_a_turn_by_time() -> No
             before = len(taken)
             engine.take()
             turns.append(len(taken) - before)
-    assert max(turns) == 2 * FEW, "a look at the clock after each few"
+    assert max(turns) == most
     engine.close()
     loop.close()

@@ -14,7 +14,8 @@ from zkdns.answers.deferred import Asleep
 from zkdns.answers.table import EVERY, FILES, Delta, Name, Position, Sections, Staleness, Table
 from zkdns.dns import ede, names
 from zkdns.dns.types import NXDOMAIN, SERVFAIL
-from zkdns.serve.dispatch import MAX_COMPILED, Dispatcher
+from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.first_questions import MAX_COMPILED
 
 WEB = names.wire("web.svc.local")
 REGISTRY = 7

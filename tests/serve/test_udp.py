@@ -7,7 +7,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing
 from typing import Any
 
 import pytest
@@ -377,6 +377,31 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@pytest.mark.parametrize("hosts", [["127.0.0.2"], ["127.0.0.2", "127.0.0.3"]], ids=["one", "two"])
+@pytest.mark.parametrize("count", [2, FEW, 3 * FEW])
+async def test_what_takes_a_turn_to_be_compiled_has_it_alone_however_many_come_together(
+    count: int, hosts: list[str]
+) -> None:
+    clock = Clock(2 * ALONE_SECONDS)
+    sock = bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)
+    listener = UdpListener(sock, clock.watch(Dispatcher(answers().table)), False, clock)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(client(host)) for host in hosts]
+        for n in range(count):
+            clients[n % len(clients)].sendto(numbered(n), sock.getsockname())
+        listener.start(asyncio.get_running_loop())
+        turns = []
+        while len(clock.order) < count:
+            before = len(clock.order)
+            await asyncio.sleep(0)
+            turns.append(len(clock.order) - before)
+        assert max(turns) == 1
+        for n, one in enumerate(clients):
+            assert len(await receive(one, len(range(n, count, len(clients))))) >= 1
+    listener.retire(asyncio.get_running_loop())
+    listener.close()
 
 
 @pytest.mark.parametrize("answers_a_turn", [1, IN_A_ROW, 20])

@@ -26,6 +26,7 @@ from zkdns.serve import querylog
 from zkdns.serve.again import is_at_hand, respond_again
 from zkdns.serve.aside import Aside
 from zkdns.serve.clients import NO_ROWS, ClientTable
+from zkdns.serve.first_questions import MAX_COMPILED, FirstQuestions
 from zkdns.serve.following import Following
 from zkdns.serve.histogram import Histogram
 from zkdns.serve.request import Request
@@ -57,9 +58,6 @@ _RECALLED = 4
 """So many that are recalled are answered between two looks at the clock: they take some 0.02 ms."""
 
 _CLIENTS = 1000
-
-MAX_COMPILED = 2
-"""Services that one question has compiled: its own, and one that an alias of a zone file leads to."""
 
 _LOOP = ede.option(ede.NETWORK_ERROR, "forwarding loop")
 
@@ -116,12 +114,20 @@ class Dispatcher:
         """Of those that may, what upstreams answered."""
         self.following = Following(forwarder, self._answer, self._fail, self._note_answered)
         self._waiting = self._wait_by(aside) if aside is not None else None
+        self.first_questions = self._wait_in_turn() if aside is not None else None
+        """Those for services that are not compiled; None where each has it compiled here and now."""
         if forwarder is not None:
             forwarder.lead_home = self.following.lead_home
 
     def _wait_by(self, aside: Aside) -> Waiting:
         follow, note = self.following.lead_out, self._note_answered
         return Waiting(aside, resume=self._resume, follow=follow, failed=self._fail, note=note)
+
+    def _wait_in_turn(self) -> FirstQuestions:
+        compile_now, answer = (lambda service: self.compile_now(service)), self._answer_now
+        return FirstQuestions(
+            compile_now=compile_now, answer=answer, failed=self._fail, note=self._note_answered
+        )
 
     def configure(self, settings: Settings) -> None:
         """These settings are in force from now on."""
@@ -295,18 +301,24 @@ class Dispatcher:
     def _answer(self, request: Request, compiled: int = 0) -> Outcome:
         try:
             try:
-                outcome = respond(request, self.table, self.position)
-                if isinstance(outcome, Wait):
-                    if self._waiting is not None:
-                        return self._waiting.wait(request, outcome)
-                    outcome = finish(request, outcome, self.table, self.position)
+                return self._answer_now(request)
             except Asleep as asleep:
+                if self.first_questions is not None:
+                    return self.first_questions.ask(request, asleep.service)
                 return self._ask_again(request, asleep.service, compiled)
-            if isinstance(outcome, Follow):
-                return self.following.lead_out(request, outcome)
-            return self._forward(request) if outcome is FORWARD else outcome
         except Exception:
             return self._fail(request)
+
+    def _answer_now(self, request: Request) -> Outcome:
+        """The same where all that it needs is compiled; else Asleep."""
+        outcome = respond(request, self.table, self.position)
+        if isinstance(outcome, Wait):
+            if self._waiting is not None:
+                return self._waiting.wait(request, outcome)
+            outcome = finish(request, outcome, self.table, self.position)
+        if isinstance(outcome, Follow):
+            return self.following.lead_out(request, outcome)
+        return self._forward(request) if outcome is FORWARD else outcome
 
     def _fail(self, request: Request) -> bytes | None:
         """After an error of ours."""
@@ -321,7 +333,7 @@ class Dispatcher:
         return resume(request, name, self.table, self.position)
 
     def _ask_again(self, request: Request, service: str, compiled: int) -> Outcome:
-        """Once this service is compiled, which nobody had asked for."""
+        """Once this service is compiled here and now, which nobody had asked for."""
         if compiled == MAX_COMPILED:
             return fail(request, SERVFAIL, flags=request.ra)
         self.compile_now(service)

@@ -95,6 +95,8 @@ class PythonEngine:
         if forwarder is not None and len(forwarder.cache):
             self._forget(delta, forwarder)
         self.dispatcher.table.apply(delta)
+        if delta.services and self.dispatcher.first_questions is not None:
+            self.dispatcher.first_questions.moved(delta.services)
 
     def _forget(self, delta: Delta, forwarder: Forwarder) -> None:
         known, come = self.dispatcher.table.names, delta.names

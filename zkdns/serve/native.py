@@ -25,7 +25,7 @@ from zkdns.forward.stored import Kept, Stored
 from zkdns.serve.clients import Asker, ClientRow, Demand
 from zkdns.serve.listen.lacking import Lacking
 from zkdns.serve.listen.places import Limits
-from zkdns.turn import FEW, TURN_SECONDS
+from zkdns.turn import ALONE_SECONDS, FEW, TURN_SECONDS, go_on
 
 _native: Any = None
 WHY_NOT = ""
@@ -140,6 +140,8 @@ class Native:
         self._due: Due | None = None
         self._replies: list[tuple[Route, bytes]] = []
         self._flushing = False
+        self._left: list[tuple[bytes, Route]] = []
+        """Packets that were taken, and wait for another turn."""
         self._lacking = Lacking("TCP", log)
 
     @property
@@ -241,17 +243,26 @@ class Native:
         taken = self._taken
         if taken is not None:
             self._flushing = True  # below, all at once
-            until = self._tick() + TURN_SECONDS
-            for _ in range(MAX_PER_TURN // FEW):
-                packets = self._engine.take(FEW)
-                for packet, route in packets:
-                    taken(packet, route)
-                if len(packets) < FEW or self._tick() >= until:
-                    break
+            self._take_until(taken, self._tick() + TURN_SECONDS)
             self._flush()
         if self._due is not None and self.cache is not None:
             for key in self.cache.take_due():
                 self._due(key)
+
+    def _take_until(self, taken: Taken, until: float) -> None:
+        """Some are compiled first, and take longer: the rest of a few waits for another turn then."""
+        latest = until + ALONE_SECONDS
+        for _ in range(MAX_PER_TURN // FEW):
+            packets, self._left = self._left or self._engine.take(FEW), []
+            for at, (packet, route) in enumerate(packets, 1):
+                taken(packet, route)
+                if at < len(packets) and self._tick() >= latest:
+                    self._left = packets[at:]
+                    if self._loop is not None:
+                        go_on(self._loop, self.take)
+                    return
+            if len(packets) < FEW or self._tick() >= until:
+                return
 
     def reply(self, route: Route, reply: bytes) -> None:
         """Send a reply by the socket, and from the address, that its query came to, or over its
@@ -279,7 +290,7 @@ class Native:
         self._engine.stop()
         self._engine.finish()
         if self._taken is not None:
-            while self._engine.waiting():
+            while self._left or self._engine.waiting():
                 self.take()
         self._flush()
         if self._loop is not None:

@@ -86,6 +86,8 @@ class UdpListener:
         self._whose = ""
         """The one client that sent all of those; "" for several."""
         self._line: Line[Datagram] = Line(MAX_WAITING)
+        self._left: list[Datagram] = []
+        """The rest of a few whose turn was over, to be answered next."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._goes_on = False
 
@@ -111,7 +113,7 @@ class UdpListener:
     def _readable(self) -> None:
         if not self._goes_on:
             self._drain()
-        elif self._line:  # who waits has a turn behind all else that is due; newcomers don't wait for that
+        elif self._waits:  # who waits has a turn behind all else that is due; newcomers don't wait for that
             self._receive(1)
             self._line_up()
             if self._line.favours_newcomers():
@@ -129,23 +131,40 @@ class UdpListener:
     def _drain_batches(self) -> int:
         """The first few are answered as they came, and so is what one client alone asks. As soon as another's
         is among it there are turns, until nobody waits: they cost a part of an answer each."""
-        if not self._held and not self._line:
+        if not self._held and not self._waits:
             batch = self._free[-1]
             count = _receive(batch)
             if not count:
                 return 0
             if count <= FEW:
-                return self._answer(_Held(batch, batch.queries(count), batch.clients(count)))
+                return self._answer_all(batch, count)
             self._note_held(batch, 0, count)
             if count == SLOTS:
                 self._receive()
         else:
             self._receive()
         taken = self._take_turn()
-        if (self._line or self._held) and self._loop is not None and not self._goes_on:
+        self._go_on_if_more()
+        return taken
+
+    def _go_on_if_more(self) -> None:
+        if (self._waits or self._held) and self._loop is not None and not self._goes_on:
             self._goes_on = True
             go_on(self._loop, self._go_on)
-        return taken
+
+    def _answer_all(self, batch: Batch, count: int) -> int:
+        """Answer the few that came; one that has to be compiled may take its time, and others wait then."""
+        held = _Held(batch, batch.queries(count), batch.clients(count))
+        if count == 1:
+            return self._answer(held)
+        until = self._tick() + ALONE_SECONDS
+        held.first = answered = self._answer(held, lambda: self._tick() >= until)
+        if answered < count:
+            self._free.pop()
+            self._held.append(held)
+            self._whose = held.clients[0] if _are_of_one(held.clients) else ""
+            self._go_on_if_more()
+        return answered
 
     def _receive(self, calls: int = AHEAD) -> None:
         """What waits in the kernel, as far as there is memory for it."""
@@ -188,12 +207,17 @@ class UdpListener:
             self._send(batch, slots, slots != count, first)
         return count
 
+    @property
+    def _waits(self) -> bool:
+        """Whether anything waits for its client's turn."""
+        return bool(self._left or self._line)
+
     def _take_turn(self) -> int:
         """Answer some of what waits. Returns how many were answered or dropped."""
         taken = 0
-        if self._whose and not self._line:
+        if self._whose and not self._waits:
             taken = self._answer_alone()
-        if self._line or (self._held and not self._whose):
+        if self._waits or (self._held and not self._whose):
             taken += self._take_turns()
         return taken
 
@@ -235,7 +259,7 @@ class UdpListener:
         until = self._tick() + TURN_SECONDS
         self._line_up()
         answered = self._answer_few()
-        while self._line and self._tick() < until:
+        while self._waits and self._tick() < until:
             self._receive(1)
             self._line_up()
             answered += self._answer_few()
@@ -252,10 +276,12 @@ class UdpListener:
 
     def _answer_few(self) -> int:
         """Answer the next few. Returns how many those are."""
-        line, batch, slots = self._line, self._out, 0
-        few = line.take_few(IN_A_ROW)
-        outcomes = self.dispatcher.dispatch_all([one.query for one in few], [one.client for one in few])
-        for one, outcome in zip(few, outcomes, strict=True):
+        batch, slots, latest = self._out, 0, self._tick() + ALONE_SECONDS
+        few = self._left or self._line.take_few(IN_A_ROW)
+        queries, clients = [one.query for one in few], [one.client for one in few]
+        outcomes = self.dispatcher.dispatch_all(queries, clients, lambda: self._tick() >= latest)
+        self._left = few[len(outcomes) :]
+        for one, outcome in zip(few, outcomes, strict=False):
             if isinstance(outcome, bytes):
                 batch.put_kept(slots, one, outcome)
                 slots += 1
@@ -264,7 +290,7 @@ class UdpListener:
                 outcome.then(self._send_from(source, batch.peer_of(one.client, one.name)))
         if slots:
             self._send(batch, slots, shifted=True)
-        return len(few)
+        return len(outcomes)
 
     def _send(self, batch: Batch, slots: int, shifted: bool, first: int = 0) -> None:
         if lost := batch.send(slots, shifted, first):
