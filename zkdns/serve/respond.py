@@ -15,7 +15,7 @@ from msgspec import Struct
 from zkdns.answers import on_demand
 from zkdns.answers.table import EVERY, FILES, Entry, Name, Position, Sections, Table, Unready, Zone
 from zkdns.dns import ede, names, subnet
-from zkdns.dns.packet import DROP
+from zkdns.dns.packet import DROP, NSID
 from zkdns.dns.records import RFC8482, pointer, txt
 from zkdns.dns.reply import AA, QR, Reply, close, fail, opt, pack_head
 from zkdns.dns.types import AAAA, ANY, CH, FORMERR, IN, NOERROR, NXDOMAIN, OPT, REFUSED, SERVFAIL, TXT, A
@@ -58,6 +58,7 @@ _MIN_RECORD_BYTES = 12
 """Bytes of a record without rdata: owner C00C, type, class, TTL, length."""
 
 _NOTHING = Sections()
+_ID_SERVER = names.wire("id.server")
 
 
 def next_position(entry: Entry) -> int:
@@ -74,28 +75,9 @@ def identity(version: str, host: str) -> dict[bytes, str]:
     return {names.wire(name): text for name, text in texts.items()}
 
 
-def respond_whole(request: Request, table: Table, position: Position) -> Outcome:
-    """The same where there is time: what is to be compiled first is, here and now."""
-    outcome = respond(request, table, position)
-    return finish(request, outcome, table, position) if isinstance(outcome, Wait) else outcome
-
-
-def finish(request: Request, waits: Wait, table: Table, position: Position) -> bytes | Follow:
-    """What is to be said, once it was compiled here and now."""
-    outcome: bytes | Follow | Wait = waits
-    while isinstance(outcome, Wait):
-        outcome.unready.work()
-        outcome = resume(request, outcome.name, table, position)
-    return outcome
-
-
-def resume(request: Request, name: Name, table: Table, position: Position) -> bytes | Follow | Wait:
-    """What is to be said now that it was compiled. `name`: the one that was not ready."""
-    return _by_responder(request, name, table, position)
-
-
 def respond(request: Request, table: Table, position: Position) -> Outcome | Wait:
-    """`position` gives an Entry's place in its rotation."""
+    """What the table says to this request; FORWARD where the name is not ours. `position` gives an Entry's
+    place in its rotation."""
     edns = request.edns
     if edns is not None and edns.subnet is not None and not _hear_subnet(request, edns.subnet, table):
         return fail(request, FORMERR, flags=request.ra)
@@ -118,6 +100,26 @@ def respond(request: Request, table: Table, position: Position) -> Outcome | Wai
         return refuse(request, "type not served")
     name = table.names.get(question.name)
     return _missing(request, table, position) if name is None else _no_data(request, name, table, position)
+
+
+def respond_whole(request: Request, table: Table, position: Position) -> Outcome:
+    """The same where there is time: what is to be compiled first is, here and now."""
+    outcome = respond(request, table, position)
+    return finish(request, outcome, table, position) if isinstance(outcome, Wait) else outcome
+
+
+def finish(request: Request, waits: Wait, table: Table, position: Position) -> bytes | Follow:
+    """What is to be said, once it was compiled here and now."""
+    outcome: bytes | Follow | Wait = waits
+    while isinstance(outcome, Wait):
+        outcome.unready.work()
+        outcome = resume(request, outcome.name, table, position)
+    return outcome
+
+
+def resume(request: Request, name: Name, table: Table, position: Position) -> bytes | Follow | Wait:
+    """What is to be said now that it was compiled. `name`: the one that was not ready."""
+    return _by_responder(request, name, table, position)
 
 
 def _hear_subnet(request: Request, data: bytes, table: Table) -> bool:
@@ -300,11 +302,10 @@ def _on_demand(request: Request, sections: Sections, zone: int, stale: bytes, ta
         # So many don't fit, and reading them all would cost a client's neighbours (61 bytes ask for it).
         return reply.write(sections.rcode, answer[: request.room // _MIN_RECORD_BYTES + 1], options=options)
     if sections.outside and request.ra and request.packet[2] & 1:
-        return Follow(sections.outside, sections.answer, options)
+        return Follow(sections.outside, answer, options)
     return reply.write(
-        sections.rcode, sections.answer, sections.authority, sections.additional, options,
-        sections.additional_counts,
-    )  # fmt: skip
+        sections.rcode, answer, sections.authority, sections.additional, options, sections.additional_counts
+    )
 
 
 def _negative(
@@ -359,7 +360,4 @@ def _options(request: Request, table: Table, options: bytes) -> bytes:
 def _nsid(table: Table) -> bytes:
     """The NSID option (RFC 5001)."""
     identity = table.identity.get(_ID_SERVER, "").encode()
-    return b"\0\3" + len(identity).to_bytes(2, "big") + identity
-
-
-_ID_SERVER = names.wire("id.server")
+    return NSID + len(identity).to_bytes(2, "big") + identity
