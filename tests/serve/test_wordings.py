@@ -21,14 +21,14 @@ from zkdns.answers.table import Entry, Table
 from zkdns.config import Settings
 from zkdns.dns import names
 from zkdns.dns.message import read_reply
-from zkdns.dns.packet import HIGHEST_UDP
+from zkdns.dns.packet import HIGHEST_UDP, MAX_MESSAGE_BYTES
 from zkdns.dns.reply import RA
 from zkdns.dns.types import AAAA, HTTPS, NOERROR, NXDOMAIN, TXT, A
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.stored import Stored
 from zkdns.model import Instance, Registration, Service, ServiceSettings
 from zkdns.serve.dispatch import Dispatcher, Outcome
-from zkdns.serve.request import MAX_TCP_BYTES, Request
+from zkdns.serve.request import Request
 from zkdns.serve.wordings import Asked, Wordings, asked_of, other_words
 
 NORMAL = settings(
@@ -37,7 +37,7 @@ NORMAL = settings(
 )  # fmt: skip
 WEB = names.wire("web.svc.local")
 MAY = "10.0.0.1"
-UDP, TCP = ("udp", HIGHEST_UDP), ("tcp", MAX_TCP_BYTES)
+UDP, TCP = ("udp", HIGHEST_UDP), ("tcp", MAX_MESSAGE_BYTES)
 COOKIE = b"\0\x0a\0\x08abcdefgh"
 
 

@@ -12,13 +12,11 @@ from zkdns.answers import policies
 from zkdns.answers.members import Columns, Member
 from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.table import EVERY, Entry, Tier
+from zkdns.dns.packet import MAX_MESSAGE_BYTES
 from zkdns.model import DEFAULTS, Service
 
 UNCUT = 65_535
 """The cut of a browsing answer: none."""
-
-MAX_MESSAGE_BYTES = 65_535
-"""What an order has beyond so much is never sent."""
 
 
 def rotated(
@@ -37,6 +35,7 @@ def rotated(
         ids = ids or _one_of_each(columns.ids)
         if left <= 0:
             continue
+        # What is beyond that is never sent.
         fitting = MAX_MESSAGE_BYTES // min(map(len, wires))
         rotation = policies.rotate(policy, columns.weights, min(left, len(wires), fitting))
         built.append(Tier(rotation, wires, runs if any(runs) else (), columns.counts))

@@ -17,11 +17,11 @@ from operator import attrgetter
 from msgspec import Struct
 
 from zkdns.answers import records, texts
-from zkdns.answers.entries import MAX_MESSAGE_BYTES
 from zkdns.answers.spelling import ttl_of
 from zkdns.answers.spliced import MAX_RECORDS
 from zkdns.answers.table import ANSWERED_ANY, EVERY, NO_NAME, NODATA, OWN, Position, Sections, Table
 from zkdns.dns import names
+from zkdns.dns.packet import MAX_MESSAGE_BYTES
 from zkdns.dns.records import OWNER, addresses, pointer, record, srv, txt
 from zkdns.dns.types import ANY, PTR, SRV, TXT
 from zkdns.model import Instance, Service

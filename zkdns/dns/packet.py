@@ -19,10 +19,13 @@ HIGHEST_UDP = 1232
 """The longest UDP reply (DNS flag day 2020: it fits every path without fragments)."""
 PLAIN_UDP = 512
 """The same without EDNS (RFC 1035, section 4.2.1)."""
+MAX_MESSAGE_BYTES = 65_535
+"""The longest message over TCP: what the two bytes of its length can say (RFC 1035, section 4.2.2)."""
 
 NSID, SUBNET = b"\0\3", b"\0\x08"
 
 MAX_REMEMBERED = 10_000
+"""Questions, and OPT records, that are recalled by their bytes."""
 ALONE, WITH_OPT = b"\0\1\0\0\0\0\0\0", b"\0\1\0\0\0\0\0\1"
 """The counts of a packet that has one question, and of one that has an OPT record, too."""
 

@@ -29,6 +29,7 @@ from zkdns.answers.table import Entry, Table, Unready
 from zkdns.answers.zone_names import ZoneNames
 from zkdns.client_map import client_map
 from zkdns.dns import ede, names
+from zkdns.dns.packet import MAX_MESSAGE_BYTES
 from zkdns.explain import what_if
 from zkdns.explain.follow import Follower
 from zkdns.explain.locality import place_near, place_zone, stand
@@ -40,9 +41,6 @@ from zkdns.model import Instance, Service
 from zkdns.serve.request import MAX_TCP_BYTES, Request
 from zkdns.serve.respond import FORWARD, Outcome, respond_whole
 from zkdns.topology import Topology
-
-WHOLE: Final = 65535
-"""Room for the whole answer, as over TCP."""
 
 NO_ROUTES: Final[Mapping[str, InForce]] = MappingProxyType({})
 NO_SERVICES: Final[Mapping[str, Service]] = MappingProxyType({})
@@ -152,7 +150,7 @@ def _respond(case: _Case, before: Subject, again: Mapping[str, Service]) -> tupl
     """What is said, and by which table. `before`: what the name is about now; `again`: those that are others
     than in the snapshot."""
     snapshot = case.snapshot
-    request = Request(_spell_query(case.subject.qname, case.rtype), case.asker, limit=WHOLE)
+    request = Request(_spell_query(case.subject.qname, case.rtype), case.asker, limit=MAX_MESSAGE_BYTES)
     while True:
         table = _build_table(snapshot, again, case.beyond, before, case.subject)
         try:

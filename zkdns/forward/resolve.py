@@ -10,12 +10,10 @@ from collections.abc import Callable
 
 from zkdns.dns.message import read_reply, spell_query
 from zkdns.dns.names import text, wire
-from zkdns.dns.packet import Query
+from zkdns.dns.packet import MAX_MESSAGE_BYTES, Query
 from zkdns.dns.types import AAAA, IN, NOERROR, NXDOMAIN, A
 from zkdns.forward.addresses import Lacking, Resolved, Unresolved, addresses_in
 from zkdns.forward.pending import Pending
-
-_STREAM = 65535
 
 Ask = Callable[[Query], bytes | Pending]
 
@@ -40,7 +38,7 @@ async def resolve(name: str, ask: Ask, find_lack: Callable[[], str]) -> Resolved
 
 async def _addresses(owner: bytes, rtype: int, ask: Ask) -> Resolved:
     question = owner + rtype.to_bytes(2, "big") + IN.to_bytes(2, "big")
-    answer = ask(Query(spell_query(0, question, True, 0, True), _STREAM))
+    answer = ask(Query(spell_query(0, question, True, 0, True), MAX_MESSAGE_BYTES))
     message = read_reply(answer if isinstance(answer, bytes) else await answer.wait())
     if message is None or message.rcode not in (NOERROR, NXDOMAIN):
         raise Unresolved(f"{text(owner)} can't be resolved: no upstream gives an answer")

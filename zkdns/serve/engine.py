@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from zkdns.answers.table import Delta, Entry, Name
 from zkdns.config import Address, Settings
 from zkdns.dns import names
-from zkdns.dns.packet import HIGHEST_UDP
+from zkdns.dns.packet import HIGHEST_UDP, MAX_MESSAGE_BYTES
 from zkdns.forward.cache import Cache, Replies
 from zkdns.forward.forwarder import Forwarder
 from zkdns.model import ConfigError
@@ -27,7 +27,6 @@ from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.places import Limits
 from zkdns.serve.listen.refused import refused
 from zkdns.serve.listen.tcp import TcpListener
-from zkdns.serve.request import MAX_TCP_BYTES
 
 if TYPE_CHECKING:
     from zkdns.serve.listen.udp import UdpListener
@@ -214,7 +213,7 @@ class NativeEngine(PythonEngine):
         super()._put(delta)
 
     def _taken(self, packet: bytes, route: native.Route) -> None:
-        limit = HIGHEST_UDP if route.transport == "udp" else MAX_TCP_BYTES
+        limit = HIGHEST_UDP if route.transport == "udp" else MAX_MESSAGE_BYTES
         request = self.dispatcher.read(packet, route.host, route.transport, limit)
         outcome = self.dispatcher.dispatch(request, route.sampled, route.waited)
         if isinstance(outcome, bytes):

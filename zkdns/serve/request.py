@@ -13,9 +13,6 @@ from zkdns.dns.packet import HIGHEST_UDP, Query
 from zkdns.dns.reply import RA
 from zkdns.dns.subnet import Subnet
 
-MAX_TCP_BYTES = 65_535
-"""What the two bytes of a message's length can say (RFC 1035, section 4.2.2)."""
-
 
 class Request(Query):
     """`client`: its address in text; `transport`: `udp` or `tcp`; `limit`: bytes that it carries. `ra`:

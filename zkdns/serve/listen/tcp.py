@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zkdns.descriptors import STREAMS
+from zkdns.dns.packet import MAX_MESSAGE_BYTES
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.bind import keep_little_unsent
 from zkdns.serve.listen.framing import cut, is_query
@@ -25,7 +26,6 @@ from zkdns.serve.listen.lacking import Lacking
 from zkdns.serve.listen.leaving import forget_unsent, refuse_new
 from zkdns.serve.listen.places import Limits, Places
 from zkdns.serve.listen.turns import BURST_SECONDS, MAX_PROMPT, Turns
-from zkdns.serve.request import MAX_TCP_BYTES
 from zkdns.transports import let_go
 from zkdns.turn import go_on
 
@@ -302,7 +302,7 @@ class Connection(asyncio.BufferedProtocol):
         while answered < len(queries) and size < BYTES_PER_TURN and not (answered and is_over()):
             together = queries[answered : answered + MAX_PROMPT]
             clients = [self._client] * len(together)
-            outcomes = dispatcher.dispatch_all(together, clients, is_over, "tcp", MAX_TCP_BYTES)
+            outcomes = dispatcher.dispatch_all(together, clients, is_over, "tcp", MAX_MESSAGE_BYTES)
             answered += len(outcomes)
             for at, outcome in enumerate(outcomes):
                 if isinstance(outcome, bytes):
