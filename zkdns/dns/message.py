@@ -12,8 +12,8 @@ from zkdns.dns.rdata import Names, Parts, read_rdata
 from zkdns.dns.reply import opt
 from zkdns.dns.types import OPT
 
-DO = 1
-CD = 2
+ASK_DO, ASK_CD = 1, 2
+"""What is asked of an upstream for its client, as one number: these are no bits of a header."""
 
 
 class Record(NamedTuple):
@@ -136,10 +136,10 @@ def _read_head(reply: bytes, names: Names) -> tuple[bytes, int, list[int]] | Non
 
 
 def spell_query(ident: int, question: bytes, rd: bool, flags: int, edns: bool, ad: bool = False) -> bytes:
-    """A query for an upstream; `flags` are `DO` and `CD`. `ad`: it is to say whether it has validated (RFC
-    6840, section 5.7)."""
-    low = (0x10 if flags & CD else 0) | (0x20 if ad else 0)
+    """A query for an upstream; `flags`: `ASK_DO` and `ASK_CD`. `ad`: it is to say whether it has validated
+    (RFC 6840, section 5.7)."""
+    low = (0x10 if flags & ASK_CD else 0) | (0x20 if ad else 0)
     head = bytes((ident >> 8, ident & 0xFF, 1 if rd else 0, low))
     if not edns:
         return head + b"\0\1\0\0\0\0\0\0" + question
-    return head + b"\0\1\0\0\0\0\0\1" + question + opt(b"", bool(flags & DO))
+    return head + b"\0\1\0\0\0\0\0\1" + question + opt(b"", bool(flags & ASK_DO))

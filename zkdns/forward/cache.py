@@ -28,7 +28,7 @@ took half a second."""
 
 class Replies(Protocol):
     """Where replies are kept: here, or in the native engine. A key is a name in lower case, type, class
-    and a byte of DO and CD."""
+    and a byte of `ASK_DO` and `ASK_CD`."""
 
     def get(self, key: bytes, now: float) -> Kept | None:
         """The reply of a key, expired or not, save those that are past keeping."""

@@ -100,7 +100,8 @@ def scramble(question: bytes, bits: int) -> bytes:
 
 
 class Resolution(Struct, eq=False):
-    """One question under way. `question`: name in lower case, type, class. `flags`: DO and CD."""
+    """One question under way. `question`: name in lower case, type, class. `flags`: `ASK_DO` and `ASK_CD`;
+    `rd`: RD as it was asked. `total`: seconds for all of it. `log`: what came of its attempts."""
 
     question: bytes
     flags: int

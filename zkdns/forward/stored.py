@@ -14,10 +14,10 @@ from struct import Struct
 from typing import NamedTuple, Protocol
 
 from zkdns.dns import ede
-from zkdns.dns.message import CD, DO, NUMBERS, Message, Record
+from zkdns.dns.message import ASK_CD, ASK_DO, NUMBERS, Message, Record
 from zkdns.dns.packet import HIGHEST_UDP, PLAIN_UDP, Query
 from zkdns.dns.rdata import LAYOUTS, offsets_of
-from zkdns.dns.reply import opt
+from zkdns.dns.reply import CD, QR, RA, TC, opt
 from zkdns.dns.types import ANY, CNAME, NOERROR, NXDOMAIN, SOA
 from zkdns.forward.eviction import FREQUENT
 
@@ -36,7 +36,7 @@ STALE_TTL = 30
 OFTEN = 3
 """Times an answer must have been asked for, to be fetched anew before it ends."""
 
-_STALE = ede.option(3, "no upstream answers")
+_STALE = ede.option(ede.STALE_ANSWER, "no upstream answers")
 _OPTS = {do: (opt(b"", do), opt(_STALE, do)) for do in (False, True)}
 """Our OPT record by DO: fresh, stale."""
 _MARK = Struct("<III")
@@ -73,10 +73,10 @@ _FLAGS = (b"\0", b"\1", b"\2", b"\3")
 
 
 def key_of(query: Query) -> bytes:
-    """Under which its answer is kept: name in lower case, type, class, and one byte of `DO` and `CD`."""
-    flags = CD if query.packet[3] & 0x10 else 0
+    """Under which its answer is kept: name in lower case, type, class, a byte of `ASK_DO` and `ASK_CD`."""
+    flags = ASK_CD if query.packet[3] & CD else 0
     if query.edns is not None and query.edns.do:
-        flags |= DO
+        flags |= ASK_DO
     return query.question.key + b"\0\1" + _FLAGS[flags]
 
 
@@ -131,9 +131,9 @@ class Stored:
         ad = trusted and bool(message.flags & AD)
         self.heads = _heads(counts, message.rcode, flags, cut, ad)
         self.errors = ede.among(message.options, MAX_ERROR_BYTES) if trusted else b""
-        self.opts = _OPTS[bool(flags & DO)]
+        self.opts = _OPTS[bool(flags & ASK_DO)]
         if self.errors:
-            self.opts = (opt(self.errors, bool(flags & DO)), self.opts[1])
+            self.opts = (opt(self.errors, bool(flags & ASK_DO)), self.opts[1])
         self.is_stale = False
         self.stored_at = now
         self.age = 0
@@ -224,8 +224,8 @@ class Stored:
 @lru_cache(1024)
 def _heads(counts: tuple[int, int, int], rcode: int, flags: int, cut: bool, ad: bool) -> _Heads:
     """QR, RA, CD as asked, AD as the upstream is trusted; AA clear."""
-    low = 0x80 | (AD if ad else 0) | (0x10 if flags & CD else 0) | rcode & 0x0F
-    high = 0x82 if cut else 0x80
+    low = RA | (AD if ad else 0) | (CD if flags & ASK_CD else 0) | rcode & 0x0F
+    high = (QR | (TC if cut else 0)) >> 8
     heads = []
     for edns in (0, 1):
         numbers = b"\0\1" + b"".join(n.to_bytes(2, "big") for n in (counts[0], counts[1], counts[2] + edns))

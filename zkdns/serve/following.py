@@ -11,16 +11,15 @@ from functools import partial
 from typing import Final
 
 from zkdns.dns import ede
-from zkdns.dns.message import CD, DO, spell_query
-from zkdns.dns.packet import HIGHEST_UDP
-from zkdns.dns.reply import CD as CD_BIT
-from zkdns.dns.reply import fail
+from zkdns.dns.message import ASK_CD, ASK_DO, spell_query
+from zkdns.dns.packet import HIGHEST_UDP, MAX_MESSAGE_BYTES
+from zkdns.dns.reply import CD, fail
 from zkdns.dns.types import SERVFAIL
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.intake import LARGE_BYTES, Intake
 from zkdns.forward.pending import Pending
 from zkdns.serve.joined import join, join_home
-from zkdns.serve.request import MAX_TCP_BYTES, Request
+from zkdns.serve.request import Request
 from zkdns.serve.respond import Follow
 
 MAX_LEAVES = 4
@@ -37,7 +36,7 @@ class _Rest(Request):
 
     def __init__(self, packet: bytes, of: Request, leaves: int) -> None:
         # What does not fit a datagram alone does not fit it behind an alias.
-        limit = HIGHEST_UDP if of.limit <= HIGHEST_UDP else MAX_TCP_BYTES
+        limit = HIGHEST_UDP if of.limit <= HIGHEST_UDP else MAX_MESSAGE_BYTES
         super().__init__(packet, of.client, of.transport, limit, forwards=bool(of.ra))
         self.leaves: Final = leaves
 
@@ -65,9 +64,8 @@ class Following:
         leaves = _leaves(request) + 1
         if leaves > MAX_LEAVES:
             return fail(request, SERVFAIL, _TO_AND_FRO, request.ra)
-        flags = (DO if request.edns is not None and request.edns.do else 0) | (
-            CD if request.packet[3] & CD_BIT else 0
-        )
+        flags = ASK_DO if request.edns is not None and request.edns.do else 0
+        flags |= ASK_CD if request.packet[3] & CD else 0
         question = alias.name + request.packet[request.end - 4 : request.end]
         query = _Rest(spell_query(0, question, True, flags, edns=True), request, leaves)
         rest = self._forwarder.answer(query, request.client)
