@@ -134,6 +134,9 @@ OF_NODES: Final = (Children, Data, Unreadable)
 
 # --- what is registered ---------------------------------------------------------------------------
 
+MAX_WEIGHT: Final = 65_535
+"""Of a weight, and of a priority: each has 16 bits in an SRV record (RFC 2782)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Registration:
@@ -163,7 +166,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How a service's instances are probed. Times in seconds."""
+    """How a service's instances are probed. `interval`, `timeout`: seconds; `rise`, `fall`: in a row."""
 
     type: str
     port: str | int | None = None
@@ -177,8 +180,9 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """What the service's own znode says. `ttl` None: the server's default. `fail_open`: the share
-    of healthy instances below which all are given; 0 is off, and `true` in the data is `NONE_HEALTHY`.
+    """What the service's own znode says. `ttl`, `warm`, `hold`: seconds; `ttl` None: the server's default.
+    `answers`: records of one answer at most. `fail_open`: the share of healthy instances below which all are
+    given; 0 is off, and `true` in the data is `NONE_HEALTHY`. `near_min`: a share, too.
     `given`: the fields that the znode sets; the server's own defaults stand in for the others. `unknown`:
     keys that it has and nobody reads."""
 
@@ -320,9 +324,10 @@ EMPTY = Catalog()
 class Override:
     """What an operator ordered for one instance: `drain`, or another `weight`; for a service, a `route`.
 
-    `until`: when it ends by itself (seconds since the epoch), None for never; `who`, `at` and `why`
-    are told to people. `under`: the override that it was laid upon and that holds again when it
-    ends (a drained instance whose weight was set as well). The JSON of its node has the same keys.
+    `until`: when it ends by itself, None for never; `at`: when it was ordered. Both are seconds since the
+    epoch; `at`, `who` and `why` are told to people. `under`: the override that it was laid upon and that
+    holds again when it ends (a drained instance whose weight was set as well). The JSON of its node has the
+    same keys.
     """
 
     drain: bool = False
@@ -351,10 +356,10 @@ What: TypeAlias = Literal["registered", "gone", "state", "weight", "settings", "
 class Change:
     """One thing about one instance, service or registry that has changed in the answers.
 
-    `id` is "" for the service itself, and `service` too for a registry. `was` and `now`: from what to
-    what, as text, "" for nothing. `zxid`: of the write that made it so, where a node tells; else the newest
-    that its registry had told by then. `why` and `by` are for people. `instance`: as it stands now, or as it
-    stood before it went.
+    `at`: seconds since the epoch. `id` is "" for the service itself, and `service` too for a registry. `was`
+    and `now`: from what to what, as text, "" for nothing. `zxid`: of the write that made it so, where a node
+    tells; else the newest that its registry had told by then. `why` and `by` are for people. `instance`: as
+    it stands now, or as it stood before it went.
     """
 
     at: float

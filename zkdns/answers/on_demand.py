@@ -24,7 +24,7 @@ from zkdns.dns import names
 from zkdns.dns.packet import MAX_MESSAGE_BYTES
 from zkdns.dns.records import OWNER, addresses, pointer, record, srv, txt
 from zkdns.dns.types import ANY, PTR, SRV, TXT
-from zkdns.model import Instance, Service
+from zkdns.model import MAX_WEIGHT, Instance, Service
 
 RECORD_BYTES = len(record(OWNER, PTR, 0, b""))
 """What a record takes beside its data."""
@@ -184,7 +184,7 @@ def srv_of(i: Instance, service: Service, home: bytes, ttl: int) -> Sections:
         return NODATA
     name = records.target(i, names.label(i.home or service.label) + home)
     extra = [addresses(name, (a,), ttl_of(i, ttl))[0] for a in i.addresses]
-    weight = min(int(i.weight * service.settings.srv_scale), 65535)
+    weight = min(int(i.weight * service.settings.srv_scale), MAX_WEIGHT)
     served = srv(i.registration.priority, weight, i.registration.port, name, ttl)
     return Sections((served,), (), tuple(extra))
 

@@ -20,7 +20,7 @@ from zkdns.answers.spelling import InstanceRecords, Spelling, own_name
 from zkdns.dns import names
 from zkdns.dns.records import pointer, srv
 from zkdns.dns.types import AAAA, SRV, A
-from zkdns.model import Instance, Service
+from zkdns.model import MAX_WEIGHT, Instance, Service
 
 DEALT: Final = (A, AAAA, SRV)
 """Types whose records a policy deals; the others are given as they stand."""
@@ -265,7 +265,9 @@ class _Targets:
         return known[home]
 
     def _spell(self, i: Instance, weight: int, port: int, target: bytes) -> bytes:
-        return srv(i.registration.priority, min(int(weight * self._scale), 65535), port, target, self._ttl)
+        return srv(
+            i.registration.priority, min(int(weight * self._scale), MAX_WEIGHT), port, target, self._ttl
+        )
 
 
 def target(instance: Instance, name: bytes) -> bytes:

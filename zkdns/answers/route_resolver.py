@@ -19,10 +19,8 @@ from zkdns.answers.ports import port_labels, tag_labels
 from zkdns.answers.route_notes import tell_giving
 from zkdns.answers.routed import Given, InForce, Routed, as_alias, targets_of, view_key
 from zkdns.answers.routes import EMPTY, MAX_DEPTH, Composed, Member, Pool, compose, places, pool_of
-from zkdns.model import Instance, Service, State
+from zkdns.model import MAX_WEIGHT, Instance, Service, State
 from zkdns.routes import Target
-
-MAX_WEIGHT = 65_535
 
 MAX_FOLLOWED = 64
 """Routes that are followed for one name, each as often as it is met: eight deep, routes of 64 targets that

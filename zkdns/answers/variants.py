@@ -26,13 +26,11 @@ from zkdns.answers.spliced import Spliced
 from zkdns.answers.table import Entry, Tier
 from zkdns.dns import ede
 from zkdns.dns.types import SRV
-from zkdns.model import Instance, Service
+from zkdns.model import MAX_WEIGHT, Instance, Service
 from zkdns.topology import NOWHERE, Place, Topology
 
 PER_PRIORITY = 10
 """SRV priorities under `prefer`: the registered one times this, and the distance (0, 1, 2)."""
-
-MAX_SRV = 65_535
 
 PER_INSTANCE = 64
 """What it costs to find where an instance stands for one zone, in places of an order."""
@@ -215,7 +213,7 @@ class Near:
                 records = [
                     self._respelled(
                         record,
-                        min(int.from_bytes(record[12:14], "big") * PER_PRIORITY + level, MAX_SRV),
+                        min(int.from_bytes(record[12:14], "big") * PER_PRIORITY + level, MAX_WEIGHT),
                         int.from_bytes(record[14:16], "big"),
                     )
                     for record in group.records
@@ -265,7 +263,7 @@ class Near:
         """The records with these shares as weights in the rdata, about as large as the registered ones
         together."""
         times = max(1, sum(members.weights) // max(sum(counts), 1))
-        scale = min(self.service.settings.srv_scale * times, MAX_SRV / max(counts))
+        scale = min(self.service.settings.srv_scale * times, MAX_WEIGHT / max(counts))
         rdata_weights = [max(int(count * scale + 1e-9), 1) if count else 0 for count in counts]
         return tuple(
             [

@@ -17,6 +17,7 @@ from zkdns.cli.keeper import Keeper
 from zkdns.cli.running import ENDING, PASSED_ON, Program, TtlCheck, wait_for_the_end
 from zkdns.cli.signals import Signals
 from zkdns.cli.times import Span
+from zkdns.model import MAX_WEIGHT
 from zkdns.printable import printable
 from zkdns.registry.fields import BadData
 from zkdns.registry.formats import native
@@ -63,8 +64,8 @@ class Words(click.ParamType):  # type: ignore[type-arg]
     help="Repeatable.  [default: this machine's address toward the ensemble]",
 )
 @click.option("--port", type=options.Whole(1, 65535), metavar="N")
-@click.option("--weight", type=options.Whole(0, 65535), metavar="N", help="[default: 1]")
-@click.option("--priority", type=options.Whole(0, 65535), metavar="N", help="Lower first.  [default: 0]")
+@click.option("--weight", type=options.Whole(0, MAX_WEIGHT), metavar="N", help="[default: 1]")
+@click.option("--priority", type=options.Whole(0, MAX_WEIGHT), metavar="N", help="Lower first.  [default: 0]")
 @click.option("--tag", multiple=True, metavar="TAG", help="Repeatable.")
 @click.option("--port-name", "ports", type=PORT, multiple=True, metavar="NAME=N", help="Repeatable.")
 @click.option("--meta", type=PAIR, multiple=True, metavar="K=V", help="Repeatable.")

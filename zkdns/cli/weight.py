@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from zkdns.cli import options, overrides
+from zkdns.model import MAX_WEIGHT
 from zkdns.overrides import describe, lay
 
 
 @click.command(short_help="Set another weight for an instance.")
 @overrides.target
-@click.argument("weight", metavar="N", type=options.Whole(0, 65535))
+@click.argument("weight", metavar="N", type=options.Whole(0, MAX_WEIGHT))
 @overrides.span
 @overrides.why
 @options.reads_registry

@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 from zkdns.answers.routed import InForce, view_key
 from zkdns.health.judge import GIVEN, fail_open
 from zkdns.lists import list_near
-from zkdns.model import SERVING, Instance, Service, State
+from zkdns.model import MAX_WEIGHT, SERVING, Instance, Service, State
 from zkdns.routes import Route, Target, parse_route, tell_tiers
 
 KINDS: Final = ("drain", "undrain", "down", "up", "weight", "remove", "route")
@@ -26,7 +26,6 @@ EXAMPLES: Final = (
     "drain=web/a, undrain=web/a, down=web/a, up=web/a, remove=web/a, weight:web/b=50 "
     "or route:web=web-v1:90,web-v2:10"
 )
-MAX_WEIGHT: Final = 65535
 
 PASSES: Final = ", if its check passes"
 """Where nobody knows what the check of an instance says, that is behind its drain."""

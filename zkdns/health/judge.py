@@ -19,7 +19,7 @@ from msgspec import Struct, field
 
 from zkdns.health.guard import BY_GRACE, BY_HOLD, Kept
 from zkdns.health.thresholds import CheckState
-from zkdns.model import NEVER, SERVING, Instance, Override, Service, State
+from zkdns.model import MAX_WEIGHT, NEVER, SERVING, Instance, Override, Service, State
 from zkdns.overrides import attribute, in_force
 from zkdns.steps import Steps, finish, walk
 
@@ -28,9 +28,6 @@ STEPS: Final = 20
 
 MIN_STEPS: Final = 10
 """A weight too small for a rise of its own is drawn out to about this many steps (`stretch`)."""
-
-MAX_WEIGHT: Final = 65535
-"""A weight is 16 bits wide in an SRV record (RFC 2782)."""
 
 GIVEN: Final = "; given by fail_open"
 """What the reason of an instance ends with that is given out all the same."""

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from zkdns.model import Registration
+from zkdns.model import MAX_WEIGHT, Registration
 from zkdns.printable import printable
 from zkdns.registry import json_values
 from zkdns.registry.json_values import MAX_ITEMS
@@ -178,7 +178,7 @@ def text(value: Any) -> str:
 
 
 PORT: Final = whole(0, 65535)
-WEIGHT: Final = whole(0, 65535)
+WEIGHT: Final = whole(0, MAX_WEIGHT)
 TEXT: Final = Rule("a text", text)
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from zkdns.model import Override
+from zkdns.model import MAX_WEIGHT, Override
 from zkdns.registry.fields import show
 from zkdns.registry.znodes import Written
 from zkdns.roots import OVERRIDES
@@ -34,7 +34,7 @@ MAX_WHO_CHARACTERS: Final = 100
 
 class _Order(msgspec.Struct, omit_defaults=True):
     drain: bool = False
-    weight: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
+    weight: Annotated[int, msgspec.Meta(ge=0, le=MAX_WEIGHT)] | None = None
     until: Any = None
     why: str = ""
     who: str = ""
