@@ -450,7 +450,7 @@ def test_service_defaults_that_are_wrong_are_the_operators_error() -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("hodl = 3", "{file}: [service_defaults] hodl: no such setting; there are answers, check, "),
+        ("hodl = 3", "{file}: [service_defaults] hodl: no such setting; there are hold, answers, "),
         ("policy = 'best'", "{file}: [service_defaults]: policy "),
         ("ttl = 'soon'", "{file}: [service_defaults]: ttl "),
     ],
