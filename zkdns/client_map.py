@@ -16,13 +16,14 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from zkdns.topology import V4_IN_V6, Topology
+from zkdns.topology import V4_IN_V6, Topology, is_v4
 
 IPV4, IPV6 = 1, 2
 """Address families (IANA; RFC 7871, section 6)."""
 BITS = {IPV4: 32, IPV6: 128}
 
 MAX_REMEMBERED = 10_000
+"""Clients whose class is remembered by their address."""
 
 
 class Prefix(NamedTuple):
@@ -126,7 +127,7 @@ class ClientMap:
 
     def locate(self, family: int, number: int) -> tuple[int, int]:
         """The class of an address, and the SCOPE PREFIX-LENGTH for which it is the same."""
-        if family == IPV6 and number >> 32 == 0xFFFF:
+        if family == IPV6 and is_v4(number):
             value, scope = self._spans[IPV4].find(number & 0xFFFFFFFF)
             return self.own if value is None else value, scope + V4_IN_V6
         value, scope = self._spans[family].find(number)
@@ -157,11 +158,7 @@ def parse_client(text: str) -> tuple[int, int] | None:
 
 def client_map(topology: Topology, ecs_from: Iterable[str] = ()) -> ClientMap:
     """The map of a topology. `ecs_from`: networks in text."""
-    networks = []
-    for base, bits, place in topology.networks:
-        v4 = bits >= V4_IN_V6 and base >> 32 == 0xFFFF
-        address = ipaddress.IPv4Address(base & 0xFFFFFFFF) if v4 else ipaddress.IPv6Address(base)
-        networks.append(Prefix(str(address), bits - V4_IN_V6 if v4 else bits, topology.class_of(place)))
+    networks = [Prefix(*network.written(), topology.class_of(network.place)) for network in topology.networks]
     trusted = []
     for text in ecs_from:
         network = ipaddress.ip_network(text, strict=False)

@@ -18,6 +18,7 @@ from zkdns.model import Problem, fault
 
 MAX_NETWORKS = 10_000
 MAX_PLACES = 256
+"""Of one map."""
 MAX_TOLD = 16
 """Bad entries of one map that are told one by one."""
 MAX_NAME_CHARS = 63
@@ -26,6 +27,7 @@ MAX_NAME_CHARS = 63
 V4_IN_V6 = 96
 """IPv4 networks are kept as IPv4-mapped ones (RFC 4291, section 2.5.5.2): one table for both."""
 V4_MAPPED = 0xFFFF << 32
+"""What they begin with."""
 
 
 class Place(NamedTuple):
@@ -47,6 +49,16 @@ class Network(NamedTuple):
     base: int
     bits: int
     place: Place
+
+    @property
+    def is_v4(self) -> bool:
+        return self.bits >= V4_IN_V6 and is_v4(self.base)
+
+    def written(self) -> tuple[str, int]:
+        """As people write it: its address, and how many bits of that count."""
+        if self.is_v4:
+            return str(ipaddress.IPv4Address(self.base & 0xFFFFFFFF)), self.bits - V4_IN_V6
+        return str(ipaddress.IPv6Address(self.base)), self.bits
 
 
 def parse_place(text: str) -> Place:
@@ -89,8 +101,7 @@ class Topology:
         """By whether it is IPv4: an IPv6 network holds no IPv4 address, however short its prefix."""
         tables: dict[bool, dict[int, dict[int, Place]]] = {False: {}, True: {}}
         for network in self.networks:
-            v4 = network.bits >= V4_IN_V6 and network.base >> 32 == 0xFFFF
-            table = tables[v4].setdefault(network.bits, {})
+            table = tables[network.is_v4].setdefault(network.bits, {})
             table[network.base >> (128 - network.bits)] = network.place
         return {v4: sorted(networks.items(), reverse=True) for v4, networks in tables.items()}
 
@@ -100,7 +111,7 @@ class Topology:
             number = as_number(address)
         except ValueError:
             return None
-        for bits, table in self._by_bits[number >> 32 == 0xFFFF]:
+        for bits, table in self._by_bits[is_v4(number)]:
             if (place := table.get(number >> (128 - bits))) is not None:
                 return place
         return None
@@ -141,6 +152,11 @@ class Topology:
 
 
 NO_TOPOLOGY = Topology()
+
+
+def is_v4(number: int) -> bool:
+    """Whether these 128 bits are an IPv4 address."""
+    return number >> 32 == V4_MAPPED >> 32
 
 
 def as_number(address: str) -> int:

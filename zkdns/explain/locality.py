@@ -5,7 +5,6 @@ Rules: pure; told by the same arithmetic that the answers are compiled of.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -28,7 +27,7 @@ from zkdns.dns.types import SRV, A
 from zkdns.explain.shares import Shares
 from zkdns.explain.subject import Subject
 from zkdns.model import Service
-from zkdns.topology import V4_IN_V6, Place, Topology, as_number
+from zkdns.topology import Place, Topology, as_number, is_v4
 
 
 class Standing(Struct, frozen=True):
@@ -51,12 +50,11 @@ class Standing(Struct, frozen=True):
 def stand(topology: Topology, client: str) -> Standing:
     """Where a client with this address stands."""
     number = as_number(client)
-    is_v4 = number >> 32 == 0xFFFF
-    for base, bits, place in topology.networks:
-        v4 = bits >= V4_IN_V6 and base >> 32 == 0xFFFF
-        if v4 == is_v4 and base >> (128 - bits) == number >> (128 - bits):
-            address = ipaddress.IPv4Address(base & 0xFFFFFFFF) if v4 else ipaddress.IPv6Address(base)
-            return Standing(client, place, f"by {address}/{bits - V4_IN_V6 if v4 else bits} of the map")
+    for network in topology.networks:
+        beyond = 128 - network.bits
+        if network.is_v4 == is_v4(number) and network.base >> beyond == number >> beyond:
+            address, bits = network.written()
+            return Standing(client, network.place, f"by {address}/{bits} of the map")
     if topology.own.zone:
         return Standing(client, topology.own, "in no network of the map: where this server stands")
     return Standing(client, topology.own, "in no network of the map, and this server has no --location")
