@@ -19,6 +19,7 @@ OFTEN = Dated("often-")
 FILES = 4
 """So many make up all that is kept: the oldest of them goes."""
 MAX_WAITING_BYTES = 4 * MIB
+"""What waits to be written."""
 
 
 class Aside:

@@ -71,23 +71,22 @@ class Placement:
         self._moved = moved
         self._wall = wall
 
-    def compile(self, replacement: Replacement, moment: Moment, routed: Routed | None = None) -> bool:
-        """Whether it was put in place: it may be compiled elsewhere first. `routed`: its route, where that
-        was followed already."""
+    def compile(self, replacement: Replacement, moment: Moment, routed: Routed | None = None) -> None:
+        """Compile it and put it in place; what is large is compiled elsewhere first. `routed`: its route,
+        where that was followed already."""
         try:
             answers = self._compiler.compile(replacement.after, len(self.registered), routed)
         except Exception as error:
             self.recover(replacement.after, error, moment.at)
-            return False
+            return
         finally:
             if self._routes.shifted:
                 self._composed.update(self._routes.take_shifted())
         if isinstance(answers, Compilation):
             self.under_way[replacement.name] = replacement
             self._compiler.aside.append(answers)
-            return False
-        self._put(replacement, answers, moment)
-        return True
+        else:
+            self._put(replacement, answers, moment)
 
     def finish(self, done: Compiled | Followed, moment: Moment) -> bool:
         """What came of a service that was compiled elsewhere, or whose route was followed there. Returns

@@ -75,7 +75,7 @@ class Publisher:
         """Those that changed again while they are compiled elsewhere, or judged in part."""
         self._done: deque[tuple[Compiled | Followed, Moment]] = deque()
         """What came of services compiled elsewhere, and is not put in place yet."""
-        self._begun: dict[str, Steps[bool]] = {}
+        self._begun: dict[str, Steps[None]] = {}
         """Services that are judged in part, whose turn is next first: one of thousands takes several."""
         self._costs: dict[str, float] = {}
         """What each of them took so far, in seconds."""
@@ -195,17 +195,16 @@ class Publisher:
 
     # --- out --------------------------------------------------------------------------------------
 
-    def work(self, moment: Moment, budget: float) -> bool:
-        """Do what is queued, for so many seconds. Returns whether anything was put in place."""
+    def work(self, moment: Moment, budget: float) -> None:
+        """Do what is queued, for so many seconds."""
         self._agenda.ring(moment.at)
         until = self._tick() + budget
-        done = self._has_finished = False
+        self._has_finished = False
         while self.has_work:
             began = self._tick()
             if self._done or self._composed.is_searching:
                 if self._done:
                     self._finish(*self._done.popleft())
-                    done = True
                 else:
                     self._composed.search()
                 if self._tick() > until:
@@ -213,7 +212,7 @@ class Publisher:
                 continue
             name, act = self._take_next()
             try:
-                done = act(name, moment) or done
+                act(name, moment)
             except Exception as error:  # ours: it costs this service, and the others go on
                 self._begun.pop(name, None)
                 known = self.registered.get(name) or self.services.get(name)
@@ -230,9 +229,8 @@ class Publisher:
                 self._agenda.forget(name)
             if ended > until:
                 break
-        return done
 
-    def _take_next(self) -> tuple[str, Callable[[str, Moment], bool]]:
+    def _take_next(self) -> tuple[str, Callable[[str, Moment], None]]:
         """The next service, and what is due for it. Those whose names give others' instances are compiled
         once nothing else is due, and some of them while thousands wait to be judged; a service that is judged
         in part has every second turn."""
@@ -248,38 +246,37 @@ class Publisher:
             return name, self._publish
         return self._composed.take_next(), self._compose_if_ripe
 
-    def _compose_if_ripe(self, name: str, moment: Moment) -> bool:
+    def _compose_if_ripe(self, name: str, moment: Moment) -> None:
         """Unless it, or something that its names depend on directly, is still to be judged."""
         queue, begun = self._agenda.queue, self._begun
         if any(one in queue or one in begun for one in (name, *self._routes.needs(name))):
             self._composed[name] = None
-            return False
-        return self._compose(name, moment)
+        else:
+            self._compose(name, moment)
 
-    def _publish(self, name: str, moment: Moment) -> bool:
+    def _publish(self, name: str, moment: Moment) -> None:
         if name in self._under_way or name in self._begun:
             self._overtaken.add(name)
-            return False
+            return
         if (due := self._latency.due).came:
             self._latency.judged.put(name, due.take(name))
         self._begun[name] = self._judge_and_publish(name, moment)
-        return self._go_on(name, moment)
+        self._go_on(name, moment)
 
-    def _go_on(self, name: str, moment: Moment) -> bool:
+    def _go_on(self, name: str, moment: Moment) -> None:
         """One step with a service; those that are not done after it have their turns."""
-        steps, is_put = self._begun.pop(name), False
+        steps = self._begun.pop(name)
         try:
             next(steps)
             self._begun[name] = steps
-        except StopIteration as end:
-            is_put = bool(end.value)
+        except StopIteration:
+            pass
         finally:
             if name in self._overtaken and name not in self._begun and name not in self._under_way:
                 self._overtaken.discard(name)
                 self.mark([name])
-        return is_put
 
-    def _judge_and_publish(self, name: str, moment: Moment) -> Steps[bool]:
+    def _judge_and_publish(self, name: str, moment: Moment) -> Steps[None]:
         now = moment.at
         self._agenda.begin(name)
         registered = self.registered.get(name)
@@ -305,18 +302,15 @@ class Publisher:
         if due is not None:
             self._agenda.again(name, due, now)
         if judged is None:
-            if standing is None:
-                return False
-            self._placement.take_out(standing, moment)
-            return True
+            if standing is not None:
+                self._placement.take_out(standing, moment)
+            return
         if self._routes.is_composed(name) or judged.view_of:
             if rerouted or respelled or judged is not standing:
                 self._composed[name] = None
                 self._placement.stand(standing, judged, moment)
-            return False
-        if judged is standing and not respelled and not rerouted and not self._compiler.is_composed(name):
-            return False
-        return self._placement.compile(Replacement(standing, judged), moment)
+        elif judged is not standing or respelled or rerouted or self._compiler.is_composed(name):
+            self._placement.compile(Replacement(standing, judged), moment)
 
     def _end_ramp(self, standing: Service, now: float) -> None:
         """Told of what moved until now, even where something else takes its place in the same moment."""
@@ -324,11 +318,10 @@ class Publisher:
         if stands_for is not None and not stands_for.route.moves(now):
             self._telling.add(ramp_end(standing, stands_for))
 
-    def _compose(self, name: str, moment: Moment) -> bool:
+    def _compose(self, name: str, moment: Moment) -> None:
         """Compile a service whose names give more than its own instances, as all of it stands now."""
         if name in self._under_way or name in self._begun:
             self._overtaken.add(name)
             self._respelled.add(name)  # what it leads to has changed: judging it again tells nothing of that
-            return False
-        service = self.services.get(name)
-        return service is not None and self._placement.compile(Replacement(service, service), moment)
+        elif (service := self.services.get(name)) is not None:
+            self._placement.compile(Replacement(service, service), moment)
