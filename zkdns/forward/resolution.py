@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from zkdns.dns import ede
 from zkdns.dns.ede import NETWORK_ERROR, NO_REACHABLE_AUTHORITY
 from zkdns.dns.message import Message, read_reply, spell_query
-from zkdns.dns.types import ANY, BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN
+from zkdns.dns.types import ANY, BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL
 from zkdns.forward.believe import follow
 from zkdns.forward.upstream import TOTAL, Upstream
 
@@ -31,7 +31,10 @@ PATIENCE = 0.5
 FORGERIES = 16
 """Wrong replies to one attempt after which the question goes over TCP, which can't be guessed at."""
 
-RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 16: "BADVERS"}
+RCODES = {
+    NOERROR: "NOERROR", FORMERR: "FORMERR", SERVFAIL: "SERVFAIL", NXDOMAIN: "NXDOMAIN", NOTIMP: "NOTIMP",
+    REFUSED: "REFUSED", BADVERS: "BADVERS",
+}  # fmt: skip
 
 
 def rcode_name(rcode: int) -> str:
@@ -39,8 +42,10 @@ def rcode_name(rcode: int) -> str:
 
 
 class Attempt(Struct, eq=False):
-    """One query to one upstream. `done`: nothing more is expected of it. `again`: send it once more
-    on its own socket."""
+    """One query to one upstream, over `tcp` or not, with `edns` or without; `plain_case`: its name as it is,
+    and not in a case by chance. `question`: as it was sent. `sent_at`: seconds of the clock of whoever drives
+    it. `done`: nothing more is expected of it. `again`: send it once more on its own socket. `overdue`: its
+    upstream was told that it is silent."""
 
     upstream: Upstream
     ident: int
@@ -184,6 +189,11 @@ class Resolution(Struct, eq=False):
                 return self._pass(attempt, "a truncated answer over TCP")
             return self._retry(attempt, now, tcp=True)
         assert message is not None  # noqa: S101  (what isn't truncated was read)
+        return self._take(attempt, message, now)
+
+    def _take(self, attempt: Attempt, message: Message, now: float) -> None:
+        """A whole reply to this question: whether it is the answer."""
+        upstream = attempt.upstream
         refuses_edns = message.rcode in (FORMERR, NOTIMP) and not message.edns
         if attempt.edns and (refuses_edns or message.rcode == BADVERS):
             return self._retry(attempt, now, edns=False)
