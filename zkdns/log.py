@@ -35,7 +35,7 @@ PRIORITIES = {
 """Of syslog(3)."""
 
 
-def set_up(format: str, level: int = logging.INFO) -> None:
+def set_up(format: str) -> None:
     """Once, at start. kazoo speaks at WARNING: its DEBUG slows its own reading."""
     handler = logging.StreamHandler()
     lines: logging.Formatter = JsonLines() if format == "json" else TextLines()
@@ -45,7 +45,7 @@ def set_up(format: str, level: int = logging.INFO) -> None:
     handler.addFilter(shorten)
     handler.addFilter(Share().admit)
     threading.excepthook = tell_thread
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("kazoo").setLevel(logging.ERROR)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 

@@ -5,7 +5,7 @@ Rules: pure. What was kept out is a Problem for as long as the item stands as it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TypeVar
 
@@ -94,12 +94,6 @@ class Wall:
         """Nothing of the kind is done with this one any more."""
         if self.problems:
             self.problems.pop((path, doing), None)
-
-    def sweep(self, doing: str, paths: Container[str]) -> None:
-        """The same of all but these."""
-        for path, what in [*self.problems]:
-            if what == doing and path not in paths:
-                del self.problems[path, what]
 
     def forget_below(self, path: str, doing: str, kept: Callable[[str], bool]) -> None:
         """The same of all that stand below and are not kept."""

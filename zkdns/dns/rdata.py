@@ -8,12 +8,16 @@ can go round (RFC 1035, section 4.1.4; RFC 9267, section 2).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from struct import Struct
 from typing import NamedTuple
 
 from zkdns.dns.types import AAAA, TXT, A
 
+QUESTION = 12
+"""Where the question begins, behind the header (RFC 1035, section 4.1)."""
 POINTER = 0xC0
 MAX_NAME = 255
+"""Bytes of a name (RFC 1035, section 2.3.4)."""
 
 
 class Layout(NamedTuple):
@@ -175,13 +179,13 @@ def _is_whole(message: bytes, at: int, end: int, rtype: int) -> bool:
     return at == end and not is_empty
 
 
-def offsets_of(name: bytes, at: int = 12) -> dict[bytes, int]:
-    """Where each suffix of a wire name stands that was written at `at`: lower case -> offset."""
+def offsets_of(name: bytes) -> dict[bytes, int]:
+    """Where each suffix of the name that is asked for stands in a message: lower case -> offset."""
     name = name.lower()
     offsets = {}
     step = 0
     while name[step]:
-        offsets[name[step:]] = at + step
+        offsets[name[step:]] = QUESTION + step
         step += 1 + name[step]
     return offsets
 
@@ -206,6 +210,10 @@ def pack(rtype: int, parts: Parts, offsets: Mapping[bytes, int]) -> bytes:
     return b"".join(pack_name(part, offsets) if index & 1 else part for index, part in enumerate(parts))
 
 
+_HEAD = Struct(">HHI")
+"""Of a record behind its owner: type, class, TTL."""
+
+
 def detach(wire: bytes, qname: bytes) -> tuple[bytes, int, int, int, Parts] | None:
     """A record that pointed at its question, taken out of it: owner, type, class, TTL, rdata."""
     message = b"\0" * 12 + qname + b"\0\0\0\0" + wire
@@ -213,14 +221,11 @@ def detach(wire: bytes, qname: bytes) -> tuple[bytes, int, int, int, Parts] | No
     if read is None or read[1] + 10 > len(message):
         return None
     owner, at = read
-    rtype, rclass = (
-        int.from_bytes(message[at : at + 2], "big"),
-        int.from_bytes(message[at + 2 : at + 4], "big"),
-    )
+    rtype, rclass, ttl = _HEAD.unpack_from(message, at)
     parts = read_rdata(message, at + 10, len(message), rtype)
     if parts is None:
         return None
-    return owner, rtype, rclass, int.from_bytes(message[at + 4 : at + 8], "big"), parts
+    return owner, rtype, rclass, ttl, parts
 
 
 def cut_rdata(rdata: bytes, rtype: int) -> Parts:
