@@ -24,6 +24,7 @@ from zkdns.dns.types import ANY, SRV
 from zkdns.model import Instance, Service
 
 MAX_TAGS = 3
+"""In one name."""
 
 
 @dataclass(frozen=True, slots=True)

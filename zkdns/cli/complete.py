@@ -23,6 +23,7 @@ PATIENCE = 3.0
 """Seconds."""
 
 MAX_WORDS = 1000
+"""That are told at once: no terminal shows more."""
 
 _HARMLESS = re.compile(r"[\w./@:%+,][\w./@:%+,-]*")
 """No quotes, spaces, patterns or substitutions, and no dash in front, where a flag has it."""

@@ -27,6 +27,7 @@ from zkdns.registry.zk.nodes import Refused, open_nodes
 
 MAX_NAMES: Final = 6
 MAX_SERVICES: Final = 8
+"""Of one system that are told."""
 
 
 class System(Struct, frozen=True):

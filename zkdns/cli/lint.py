@@ -25,8 +25,10 @@ from zkdns.serve.request import Request
 from zkdns.serve.respond import respond_whole
 
 MAX_NAMED = 5
+"""Instances that a note names."""
 _TYPES = {A: "A", AAAA: "AAAA", SRV: "SRV"}
 _TRUNCATED = 0x02
+"""TC, in the third byte of a message."""
 
 
 def lint(

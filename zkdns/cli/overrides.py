@@ -42,6 +42,7 @@ from zkdns.roots import OVERRIDES, SERVERS
 from zkdns.routes import Target as RouteTarget
 
 TRIES = 10
+"""Writings of one node, where others write it in between."""
 TARGET = Halves("/", "SERVICE/ID, as in web/a; `zkdns instances SERVICE` lists the ids")
 SPAN = Span(lambda seconds: 0 < seconds < 1e9, "above 0 and below 30 years")
 

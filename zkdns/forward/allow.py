@@ -12,6 +12,7 @@ from functools import lru_cache
 from zkdns.model import ConfigError
 
 REMEMBERED = 4096
+"""Clients whose network is remembered."""
 
 
 @lru_cache(REMEMBERED)

@@ -13,9 +13,11 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 5.0
+"""For which a question that failed is not asked again."""
 AGAIN_SECONDS = 30.0
 """A question that fails again within so long fails for twice as long."""
 MAX_KEPT = 10_000
+"""Questions that failed."""
 
 T = TypeVar("T")
 

@@ -2,7 +2,8 @@
 
 Rules: one asyncio loop; `answer` never raises and never waits: what is in the cache is replied to
 at once, the rest when its question is done. Here are the clients: who may, and who waits for what.
-What is sent when stands in `questions`, what is decided in `upstream`, what is kept in `cache`.
+Which question is sent next stands in `questions`, who is asked and believed in `resolution`, and what is kept
+in `stored` and `cache`.
 """
 
 from __future__ import annotations

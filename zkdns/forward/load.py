@@ -16,7 +16,9 @@ from zkdns.forward.allow import network_of
 
 MAX_IN_FLIGHT = 1000
 MAX_IN_FLIGHT_OF_CLIENT = MAX_IN_FLIGHT // 10
+"""Questions to upstreams that are under way."""
 FREE = 3
+"""A network may have so many times what is left."""
 
 K = TypeVar("K")
 

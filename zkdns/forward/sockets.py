@@ -14,6 +14,7 @@ from zkdns.descriptors import UPSTREAMS, open_socket
 from zkdns.forward.upstream import Upstream
 
 WANTED_FILES = 8192
+"""Descriptors of this process: the soft limit that it sets itself, where the hard one allows it."""
 
 
 def allow_many_sockets() -> int:

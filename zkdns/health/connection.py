@@ -18,6 +18,7 @@ from zkdns.descriptors import PROBES, open_socket
 from zkdns.health.targets import Target
 
 MAX_LINE_BYTES = 4096
+"""Of one line that a target sends, and of one look at the socket."""
 
 MAX_READ_BYTES = 65_536
 """Of one connection."""

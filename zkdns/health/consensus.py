@@ -20,6 +20,8 @@ import msgspec
 from zkdns.health.thresholds import CheckState
 
 PROBED_BY: Final = 3
+"""Replicas that probe one instance."""
+
 MAX_PLAIN_BYTES: Final = 16 * 1024
 """Bytes up to which a ballot stays plain JSON, for people with zkCli."""
 
@@ -30,6 +32,7 @@ MAX_UNPACKED_BYTES: Final = 4 * 1024 * 1024
 """Some 80,000 instances, many more than one replica can probe: reading that keeps the loop for 15 ms."""
 
 MAX_WHY_CHARACTERS: Final = 100
+"""Of why an instance fails, as a ballot says it."""
 
 
 class _Ballot(msgspec.Struct):

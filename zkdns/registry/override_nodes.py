@@ -21,6 +21,7 @@ from zkdns.roots import OVERRIDES
 from zkdns.steps import Steps, finish
 
 MAX_OVERRIDES: Final = 10_000
+"""Nodes that are read; of more, those of the first names count."""
 
 FEW: Final = 256
 """So many come and go one by one: to number all of them anew would cost more."""

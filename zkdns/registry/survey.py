@@ -1,7 +1,7 @@
 """What stands in an ensemble, seen from above: which systems, where, with how many instances.
 
 Rules: no I/O: `wants` says what to look at next, `take` brings it, until nothing is wanted. Bounded: at
-most MAX_LOOKS nodes are listed or read, MAX_KIDS of a folder are gone into, SAMPLE of them read at first;
+most MAX_LOOKS nodes are listed or read, MAX_CHILDREN of a folder are gone into, SAMPLE of them read at first;
 what was left out is told (`cut`). A system is recognised where one of its members can be read; what a
 preset made of a node is no plain registration as well.
 """
@@ -25,12 +25,17 @@ DEPTH: Final = 2
 """How far below the start a system's own root is looked for."""
 
 MAX_LOOKS: Final = 30_000
+"""Nodes that are listed or read."""
+
 MAX_CHILDREN: Final = 300
+"""Of one folder that are gone into."""
+
 MAX_READ: Final = 50
 """Members of one service that are read; beyond, they are counted."""
 
 SAMPLE_CHILDREN: Final = 20
 SAMPLE: Final = 2
+"""Folders, and nodes of each, that are read to see what they are."""
 
 OURS: Final = frozenset({"zkdns", "zookeeper"})
 """Children of `/` that hold no one's services."""

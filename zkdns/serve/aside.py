@@ -28,6 +28,7 @@ MAX_ASKING = 256
 """Who may wait for all of one service's."""
 
 MAX_SERVICES = 256
+"""That may have work waiting."""
 
 
 class _Task(Struct, eq=False):

@@ -57,7 +57,8 @@ _SAMPLE = 32
 _RECALLED = 4
 """So many that are recalled are answered between two looks at the clock: they take some 0.02 ms."""
 
-_CLIENTS = 1000
+_MAX_MISSING = 1000
+"""Clients whose search misses are counted by themselves."""
 
 _LOOP = ede.option(ede.NETWORK_ERROR, "forwarding loop")
 
@@ -372,7 +373,7 @@ class Dispatcher:
     def _count(self, request: Request, message: bytes) -> None:
         rcode = message[3] & 15
         self.counts[request.transport, request.question.rtype, rcode] += 1
-        if rcode == NXDOMAIN and message[2] & 0x04:
+        if rcode == NXDOMAIN and message[2] & AA >> 8:
             self._note_search_miss(request)
 
     def _note_search_miss(self, request: Request) -> None:
@@ -381,5 +382,5 @@ class Dispatcher:
         name = request.question.name
         if name[1 + name[0] :] not in self.table.names:
             client = request.client
-            is_counted = client in self.search_misses or len(self.search_misses) < _CLIENTS
+            is_counted = client in self.search_misses or len(self.search_misses) < _MAX_MISSING
             self.search_misses[client if is_counted else ""] += 1

@@ -29,6 +29,7 @@ SAMPLES = 500
 """Of one family that are made at once."""
 
 PIECE_BYTES = 1 << 16
+"""Of the text that are sent at once."""
 
 HEADER_LINES = 2
 """Of a family: HELP and TYPE."""

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 MIN_REUSE_SECONDS = 1.0
 PACE = 20.0
+"""For how long a past is shown again: so many times what it took to be read."""
 MAX_KEPT = 64
+"""Services whose past is kept."""
 MAX_CHANGES = 2000
+"""Of one service that are read."""
 
 
 class _Kept(Struct, frozen=True):

@@ -45,8 +45,11 @@ from zkdns.registry.zk.wire import (
 )
 
 PATIENCE: Final = 10.0
+"""Seconds for one reply."""
+
 BATCH: Final = 100
 IN_FLIGHT: Final = 4
+"""Reads of one request, and requests that are under way."""
 
 OLD: Final = (UnimplementedError, MarshallingError, BadArgumentsError, APIError)
 """How servers before 3.6 refuse multiRead."""

@@ -43,8 +43,11 @@ IN_FLIGHT: Final = 2
 """Batches under way; the server's globalOutstandingLimit (1000) is shared by all its clients."""
 
 MAX_FAILED_WATCHES: Final = 5
+"""In a row, after which lists are watched one by one, as of a server that knows no recursive watch."""
+
 MIN_RETRY_SECONDS: Final = 0.05
 MAX_RETRY_SECONDS: Final = 1.0
+"""Between two tries: each pause is twice the one before."""
 
 OLD: Final = frozenset({UNIMPLEMENTED, MARSHALLING, BAD_ARGUMENTS, API_ERROR})
 """How servers before 3.6 refuse AddWatch and multiRead."""

@@ -43,6 +43,7 @@ LONG_DRAIN: Final = 0.005
 by a pause as long, in which what comes falls together."""
 
 MAX_PAUSE_SECONDS: Final = 0.25
+"""The longest of these."""
 
 
 class Work(enum.Enum):

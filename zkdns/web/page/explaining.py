@@ -14,6 +14,7 @@ from zkdns.web.page.words import badge, bar, esc, heads, section, service_link, 
 
 TYPES = ("A", "AAAA", "SRV", "TXT", "PTR")
 ANSWERS = 50
+"""Records that are shown."""
 
 
 def form(asked: Asked) -> str:

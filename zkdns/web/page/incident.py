@@ -14,11 +14,15 @@ from zkdns.web.page.view import View
 from zkdns.web.page.words import ago, esc, heads, kind, plural, section, service_link, table, title
 
 HOUR = 3600.0
+"""Seconds that are told of."""
 BEGINNING = 10.0
 """Seconds after its start for which a server reads what is there."""
 CAUSES = 12
+"""Rows, the latest first."""
 NAMED = 5
+"""Services that a row names."""
 SHOWN = 20
+"""Changes that a row unfolds to."""
 
 
 def causes(changes: Sequence[Change], started: float) -> list[list[Change]]:
