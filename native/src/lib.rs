@@ -1,11 +1,11 @@
 //! The native engine of zkdns: answers the plain case from a table that Python publishes.
 //!
-//! Reading order: `table`, `entry`, `rotation`, `respond`, `worker`; then `query`, `wire`, `subnet`, `clients`,
-//! `index`, `prefix`, `batch`, `handover`, `line`, `sampler`, `counters`, `socket`, `peer`, `slices`; for TCP
-//! `connection`, `tcp`, `asker`, `streams`, `leaving`, `threads`, `places`; what upstreams answered is `stored`, `cache` and
-//! `eviction`; who was told is `told` and `numbers`; `running` starts and ends it all; `python` and `kept` are the
-//! face, `convert` and `prepared` read for it. It knows no policy, no zone rule, no registry and no upstream: all
-//! that is in the tables.
+//! Reading order: `table`, `entry`, `rotation`, `respond`, `worker`; then `query`, `wire`, `subnet`,
+//! `clients`, `index`, `prefix`, `batch`, `handover`, `line`, `sampler`, `counters`, `socket`, `peer`,
+//! `slices`; for TCP `connection`, `tcp`, `asker`, `streams`, `leaving`, `threads`, `places`; what upstreams
+//! answered is `stored`, `cache` and `eviction`; who was told is `told` and `numbers`; `running` starts and
+//! ends it all; `python` and `kept` are the face, `convert` and `prepared` read for it. It knows no policy,
+//! no zone rule, no registry and no upstream: all that is in the tables.
 
 pub mod asker;
 pub mod batch;
