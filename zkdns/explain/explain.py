@@ -38,7 +38,7 @@ from zkdns.explain.routing import TargetShare, target_shares
 from zkdns.explain.shares import Shares, place
 from zkdns.explain.subject import Subject, locate
 from zkdns.model import Instance, Service
-from zkdns.serve.request import MAX_TCP_BYTES, Request
+from zkdns.serve.request import Request
 from zkdns.serve.respond import FORWARD, Outcome, respond_whole
 from zkdns.topology import Topology
 
@@ -226,7 +226,7 @@ def _find_entry(
     known = next(name for suffix in names.suffixes(qname) if (name := table.names.get(suffix)) is not None)
     while known.below is not None:
         try:
-            given = known.below.answer(qname, rtype, table, position_of, MAX_TCP_BYTES)
+            given = known.below.answer(qname, rtype, table, position_of, MAX_MESSAGE_BYTES)
             return given if isinstance(given, Entry) else None
         except Unready as unready:
             unready.work()
