@@ -28,7 +28,7 @@ def test_of_thousands_of_names_so_many_move_in_a_turn_and_all_of_them_at_last() 
     answers.take()
     many = [names.wire(f"h{n}.svc.local") for n in range(3000)]
     for of, owners in enumerate((many, many[1000:], [])):
-        answers.put_beneath(laid(owners, of).items())
+        answers.put_beneath(laid(owners, of).items(), in_turns=True)
         moved = 0
         while answers.has_more:
             delta = answers.take(1)
@@ -47,7 +47,7 @@ def test_laid_name_by_name_while_services_come_it_is_as_if_it_had_been_laid_at_o
     table = Table()
     with patch("zkdns.answers.precedence.SLICE", 1):
         for of, owners in enumerate(files):
-            slowly.put_beneath(laid(owners, of).items())
+            slowly.put_beneath(laid(owners, of).items(), in_turns=True)
         turn = 0
         while slowly.has_more or turn <= 30:
             if (service := with_one.get(turn)) is not None:

@@ -577,6 +577,28 @@ def test_a_file_that_is_written_to_while_it_is_read_leaves_the_last_good_copy_un
     assert len(again.zones[names.wire("one.test")].nodes) == len(whole[names.wire("one.test")].nodes)
 
 
+async def test_who_asks_for_all_to_be_read_anew_a_hundred_times_has_them_read_once_more(
+    folder: ZoneFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, "one.test.zone", "$TTL 60\n" + SOA)
+    readings: list[bool] = []
+    load = ZoneFolder.load
+
+    def note(of: ZoneFolder, *, anew: bool = False) -> Loaded:
+        readings.append(anew)
+        return load(of, anew=anew)
+
+    monkeypatch.setattr(ZoneFolder, "load", note)
+    files = ZoneFiles(str(folder.folder), [names.wire("svc.local")])
+    first = asyncio.create_task(files.load())
+    await asyncio.sleep(0)
+    zones = await asyncio.gather(*(files.load(anew=True) for _ in range(100)))
+    assert await first
+    assert readings == [False, True]
+    assert sum(zone is not None for zone in zones) == 1
+    assert await files.load(anew=True)
+
+
 async def test_files_that_are_just_being_written_are_read_once_they_rest_or_it_never_ends(
     folder: ZoneFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -195,9 +195,11 @@ class Builder:
     def staleness(self, origin: int = EVERY) -> Staleness:
         return self._staleness.get(origin, FRESH)
 
-    def put_beneath(self, files: Iterable[tuple[bytes, Name]]) -> None:
-        """The names of zone files, in place of those before."""
+    def put_beneath(self, files: Iterable[tuple[bytes, Name]], *, in_turns: bool = False) -> None:
+        """The names of zone files, in place of those before: now, or some with each `take`."""
         self._precedence.put_beneath(files)
+        if not in_turns:
+            self._precedence.lay(whole=True)
 
     def label_of(self, owner: bytes) -> str | None:
         """The label right below the apex of a zone of services, as text."""

@@ -192,7 +192,7 @@ class Pipeline:
                     self._localities.take_node(happened.topology)
                     self._relocate(now)
             case ZoneFilesRead():
-                self.overlay.put(happened.zones)
+                self.overlay.put(happened.zones, in_turns=True)
                 self._gathering.is_due = True
 
     def _heard_out(self, heard: Heard, now: float) -> None:

@@ -35,6 +35,8 @@ class ZoneFiles:
         self._folder = _open(Path(folder), apexes) if folder else None
         self._unsettled = 0
         self._reading = asyncio.Lock()
+        self._anew = False
+        """Whether somebody waits for all of them to be read anew."""
 
     @property
     def paths(self) -> list[str]:
@@ -63,10 +65,13 @@ class ZoneFiles:
         return is_settled or self._unsettled >= MAX_UNSETTLED
 
     async def load(self, *, anew: bool = False) -> Mapping[bytes, ZoneData] | None:
-        """The zones, by apex, of files that have changed; `anew`: of all. None where there is no folder."""
-        if self._folder is None:
-            return None
+        """The zones, by apex, of files that have changed; `anew`: of all. None where there is no folder, and
+        where another reading that began since then has taken all anew."""
+        self._anew |= anew
         async with self._reading:
+            if self._folder is None or (anew and not self._anew):
+                return None
+            anew, self._anew = self._anew, False
             slow = asyncio.get_running_loop().call_later(SLOW, self._tell_slow)
             try:
                 loaded = await asyncio.to_thread(self._folder.load, anew=anew)

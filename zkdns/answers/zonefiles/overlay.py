@@ -34,14 +34,15 @@ class Overlay:
         self._zones = {zone.apex: zone.index for zone in builder.zones}
         self.files: Mapping[bytes, ZoneData] = {}
 
-    def put(self, files: Mapping[bytes, ZoneData]) -> None:
-        """These files, in place of the ones before."""
+    def put(self, files: Mapping[bytes, ZoneData], *, in_turns: bool = False) -> None:
+        """These files, in place of the ones before: now, or some of their names each time that the builder is
+        asked what moved."""
         family: dict[bytes, ZoneData] = {}
         for apex, data in files.items():
             zone = self._zones.get(apex, NO_ZONE) if data.shared else NO_ZONE
             family[apex] = replace(data, zone=zone, family=family)
         self.files = family
-        self._builder.put_beneath(self._names(family))
+        self._builder.put_beneath(self._names(family), in_turns=in_turns)
 
     def _names(self, family: Mapping[bytes, ZoneData]) -> Iterator[tuple[bytes, Name]]:
         for apex, data in family.items():
