@@ -88,12 +88,12 @@ class Builder:
     def take(self, addresses: int | None = None) -> Delta:
         """What moved since the last call; all there is at the first. Of the addresses of a service that has
         thousands so many at most, and then some of a file's names alone."""
-        self._precedence.lay(whole=addresses is None)
         holders = self._holders.take(addresses)
         self._leftovers.drop()
         delta = Delta(
-            *self._precedence.take(), self._moved_zones, self._moved_staleness, self._moved_services,
-            holders, self._moved_serial, self._moved_clients,
+            *self._precedence.take(whole=addresses is None),
+            self._moved_zones, self._moved_staleness, self._moved_services, holders,
+            self._moved_serial, self._moved_clients,
         )  # fmt: skip
         self._forget()
         return delta

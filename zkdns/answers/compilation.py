@@ -18,7 +18,7 @@ from zkdns.answers.first_places import FirstPlaces
 from zkdns.answers.kept import Kept
 from zkdns.answers.late_names import NONE_LATE, Answering, LatePorts, LateTags
 from zkdns.answers.nested import elsewhere_of
-from zkdns.answers.notes import notes_on_names
+from zkdns.answers.notes import Notes, notes_on_names
 from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded, tell_apart
 from zkdns.answers.owners import by_tag, having_ports, having_tags, late_of, owners
 from zkdns.answers.records import OwnerName
@@ -93,7 +93,9 @@ class _Compilation:
         self.counters, self.origin, self.topology, self.beyond = counters, origin, topology, beyond
         self.near = near_of(self.service, topology, beyond, self.giver)
         instances = self.service.instances
-        self.notes = notes_on_names(self.service, beyond.guests, beyond.notes)
+        self.notes = Notes(self.service.note, frozenset(), beyond.notes)
+        if beyond.guests:
+            self.notes = notes_on_names(self.service, beyond.guests, beyond.notes)
         self.named = self.service
         """With those whose names stand below its own."""
         if beyond.guests:
@@ -177,7 +179,7 @@ class _Compilation:
         key = about.owner + rtype.to_bytes(2, "big")
         by, origin = self.service, self.origin
         if about.levels is None:
-            text = self.notes.on(about.serving)
+            text = self.notes.on(about.serving) if self.notes.guests else by.note
         else:
             by, text = self.giver, self.giver.note
             route = self.beyond.route

@@ -43,8 +43,11 @@ class Precedence:
         self._moved_entries: dict[bytes, Entry | None] = {}
         self._moved_names: dict[bytes, Name | None] = {}
 
-    def take(self) -> tuple[dict[bytes, Entry | None], dict[bytes, Name | None]]:
-        """The entries and names that moved since the last call; None where there is none any more."""
+    def take(self, *, whole: bool) -> tuple[dict[bytes, Entry | None], dict[bytes, Name | None]]:
+        """The entries and names that moved since the last call; None where there is none any more. `whole`:
+        with all names of files, of which else some come at a time."""
+        if self._laying:
+            self.lay(whole=whole)
         moved = self._moved_entries, self._moved_names
         self._moved_entries, self._moved_names = {}, {}
         return moved
