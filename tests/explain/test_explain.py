@@ -409,6 +409,7 @@ def test_names_of_zone_files_are_told_as_such(tmp_path: Path) -> None:
     folder = ZoneFolder(tmp_path, [])
     folder.load()
     Overlay(world.answers).put(folder.loaded.zones)
+    world.answers.take()  # its names are laid
     assert world.explain("www.corp.test")["answer"] == ["192.0.2.1"]
     assert world.explain("x.sub.corp.test")["notes"] == [
         "delegated: the servers of sub.corp.test. answer for it"
