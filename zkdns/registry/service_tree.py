@@ -1,9 +1,8 @@
 """One registry's events -> its Catalog: services, instances, settings, problems.
 
-Rules: pure. Listed means alive. A new reading of a root (Begin ... Whole) is built beside the one in force
-and takes its place at Whole, so an old Catalog answers until the new one is whole. What did not change stays
-the same object, across readings too. The cost is that of what changed. An error out of the reader costs the
-service that it met, and is told.
+Rules: pure. Listed means alive. The Catalog is of the readings in force (`root`), so an old one answers until
+a new reading is whole. What did not change stays the same object, across readings too. The cost is that of
+what changed. An error out of the reader costs the service that it met, and is told.
 """
 
 from __future__ import annotations
@@ -51,18 +50,29 @@ class ServiceTree:
         """Errors of ours in what nodes are and where they belong."""
         self.reducers: dict[str, Root] = {scope.root: Root(scope, self) for scope in self.scopes}
         self._services: dict[str, Service] = {}
+        """As they were made last."""
         self._shown: PersistentMap[Service] = PersistentMap()
+        """As they stand in the catalog."""
         self._wrong: dict[str, tuple[Problem, ...]] = {}
+        """By service, what is wrong with its nodes."""
         self._ours: dict[str, tuple[Problem, ...]] = {}
         """Those of them that are errors of ours."""
         self._wrong_shown: PersistentMap[tuple[Problem, ...]] = PersistentMap()
+        """The same as the catalog has it."""
         self._wrong_moved: dict[str, None] = {}
+        """Services whose problems have changed since."""
         self._is_told = False
-        self._dirty: Backlogs[str] = Backlogs()
+        """Whether the catalog has all that is wrong now."""
         self._refused: dict[str, str] = {}
-        self._is_moved = True
+        """By root, why it can't be read."""
         self._faults: tuple[Problem, ...] = ()
+        """Errors of ours that the catalog has."""
+        self._dirty: Backlogs[str] = Backlogs()
+        """Services that are to be made anew."""
         self._moved: Backlogs[str] = Backlogs()
+        """Services that were, and are not in the catalog yet."""
+        self._is_moved = True
+        """Whether something else than services is not in it."""
         self._begun: OrderedDict[str, Begun] = OrderedDict()
         """Services that are made in part, whose turn is next first: one of thousands takes several."""
         self._overtaken: dict[str, bool] = {}
