@@ -30,18 +30,24 @@ class Precedence:
         self._claims = Claims(zones) if nested else None
         self._entries: dict[bytes, Entry] = {}
         self._names: dict[bytes, Name] = {}
+        """What stands in the table, by its keys."""
         self._built_in: dict[bytes, Name] = {}
+        """Names that are there without any service or file."""
         self._own_entries: frozenset[bytes] = frozenset()
         self._labels: Counter[str] = Counter()
         """How many services have each label."""
         self._beneath: Mapping[bytes, Name] = {}
+        """The names of zone files, by owner."""
         self._beneath_of: dict[str, list[bytes]] = {}
+        """The owners among them, by the label of a service that would hide them."""
         self._laying: deque[Steps[None]] = deque()
+        """What is left of laying others in their place, the oldest first."""
         self._laid: dict[bytes, Name] = {}
         """What stands in place of `beneath` already, and `lifted` what stands there no more."""
         self._lifted: set[bytes] = set()
         self._moved_entries: dict[bytes, Entry | None] = {}
         self._moved_names: dict[bytes, Name | None] = {}
+        """What has changed since the last `take`."""
 
     def take(self, *, whole: bool) -> tuple[dict[bytes, Entry | None], dict[bytes, Name | None]]:
         """The entries and names that moved since the last call; None where there is none any more. `whole`:

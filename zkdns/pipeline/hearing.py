@@ -58,9 +58,11 @@ class Hearing:
         self._heard_out = heard_out
         self._queue: deque[Batch] = deque()
         self._until: float | None = None
+        """By `tick`, until when what comes is taken as it comes; None until something comes after `work`."""
         self._is_owed = False
         """Whether `work` ended within a batch last time: nothing could be shown of what it took."""
         self._left: dict[tuple[str, str, str, type[Event]], Event] = {}
+        """Events that we fell over, by registry, root, path and kind."""
         self._more_went: dict[str, float] = {}
         """Registries whose last batch said that more went than was read, and when that was taken."""
 

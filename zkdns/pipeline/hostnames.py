@@ -59,7 +59,9 @@ class Hostnames:
         self._zones = tuple(zones)
         self._services = services
         self._followed: Mapping[str, Service] = {}
+        """The services whose host names are followed."""
         self._users = Users()
+        """Which services have a host name."""
         self._holders: dict[str, dict[str, Account]] = {}
         """By service and host name."""
         self._by_label: dict[str, str] = {}
@@ -68,8 +70,11 @@ class Hostnames:
         """By the label of a service of ours, the host names that lead to it."""
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._whys: dict[str, str] = {}
+        """By host name, what was found last, and why nothing was."""
         self._unheard: set[str] = set()
+        """Names of others, of which nothing is known yet."""
         self._completed: dict[str, Completed] = {}
+        """By service, what was made of it last."""
         self._stale: dict[str, set[str]] = {}
         """By service, the host names that may stand for something else than when it was completed."""
         self._unsorted: set[str] = set()

@@ -30,9 +30,13 @@ class Outages:
     def __init__(self, services: Mapping[str, Service]) -> None:
         self._services = services
         self._standing: dict[str, Outage] = {}
+        """By name, those that last."""
         self._had: set[str] = set()
+        """Services that had an instance."""
         self._healthy: set[str] = set()
+        """Those that had a healthy one."""
         self._copy: dict[str, Outage] | None = {}
+        """Of `standing`, for others; None where that has changed since."""
 
     def standing(self) -> Mapping[str, Outage]:
         """By name; never written again."""

@@ -63,6 +63,7 @@ class Publisher:
         self._tick = tick
         self._agenda = Agenda()
         self._respelled: set[str] = set()
+        """Services that are to be compiled though they are judged as before."""
         self._composed = Affected(wall)
         """Services whose names give more than their own instances, to be compiled once all that they depend
         on is judged."""

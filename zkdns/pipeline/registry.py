@@ -61,6 +61,7 @@ class Registry:
         self.is_remembered = False
         """Whether the state directory holds what it said."""
         self._stored = StoredServices()
+        """What a file or the state directory holds of it."""
         self.tree: ServiceTree | None = None
         self.overrides = Overrides()
         self.ballots = Nodes(HEALTH)
@@ -68,6 +69,7 @@ class Registry:
         self._read_servers: PersistentMap[ServerNode] = PersistentMap()
         self.topology = Nodes(TOPOLOGY, 0)
         self.reducers: dict[str, Reducer] = {}
+        """By root, what takes its events."""
         self.scopes: tuple[Scope, ...] = ()
         """What of an ensemble is read."""
         if url.scheme == "zk":
@@ -79,20 +81,26 @@ class Registry:
                     self.reducers[reducer.root] = reducer
                     self.scopes = (*reducer.scopes, *self.scopes)
         self.wholes: set[str] = set()
+        """Roots that were read once."""
         self.current: set[str] = set()
         """Roots that were read since the ensemble was out of reach."""
         self.ordered = Arrivals()
         """When came what was told of overrides."""
         self._is_read = False
+        """Whether all of them were."""
         self._is_refused = False
+        """Whether none of those of services may be read."""
         self.graced_until = float("-inf")
         """Until when what vanishes may have gone with an outage."""
         self._is_file = False
+        """Whether it is a file that was read."""
         self._heard_at = started
         self._connected = False
         self._lost = False
+        """Whether it was out of reach, and is not read whole since."""
         self._unmarked: Mapping[str, Service] = {}
         self._marked: PersistentMap[Service] = PersistentMap()
+        """Its services as they were last, without its mark and with it."""
 
     # --- in ---------------------------------------------------------------------------------------
 

@@ -36,16 +36,22 @@ class Views:
         self._wall = wall or Wall()
         self._failover = tuple(failover)
         self._merged: Mapping[str, Service] = {}
+        """What all registries hold together, by name."""
         self._registries: dict[str, Mapping[str, Service]] = {}
+        """What each of them holds, by its name."""
         self._all: Mapping[str, Service] = {}
         """The merged services, and their views."""
         self._by_label: dict[str, str] = {}
+        """By label, the name of the service that has it."""
         self._keys_of: dict[str, tuple[str, ...]] = {}
+        """By service, the keys of its views."""
         self._owns: dict[str, Service] = {}
         """What each view was made of."""
         self._laid: Mapping[str, tuple[Target, ...]] = PersistentMap()
+        """By service, the targets of what is laid over it."""
         self._wanted_by: dict[str, frozenset[Pair]] = {}
         self._wanted: Counter[Pair] = Counter()
+        """By service, what its route leads to in one registry alone; how many lead to each of these."""
         self._ordered: ByService = PersistentMap()
         """What was spread last; `_spread`: what came of it; `_likes`: what was added, by view; `_liked`: to
         which views, by service."""
