@@ -12,7 +12,7 @@ from simulation.replica import Replica
 from simulation.view import ASKED, HERE, THERE, View
 from zkdns.dns.types import NXDOMAIN, SERVFAIL
 from zkdns.health.consensus import assign
-from zkdns.model import SERVING, State
+from zkdns.model import SERVING, Override, State
 from zkdns.roots import HEALTH, SERVERS
 
 if TYPE_CHECKING:
@@ -66,6 +66,13 @@ def _stays_out(world: Machine) -> None:
 def states(replica: Replica) -> dict[str, State]:
     """How all that is registered stands, by path."""
     return {i.path: i.state for service in replica.pipeline.services.values() for i in service.instances}
+
+
+def orders(replica: Replica) -> dict[str, Override | None]:
+    """What operators ordered for each, by path."""
+    named = replica.pipeline.services.items()
+    override_of = replica.pipeline._health.override_of
+    return {i.path: override_of(name, i.id) for name, service in named for i in service.instances}
 
 
 def quiet(world: Machine) -> None:

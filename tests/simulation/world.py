@@ -13,7 +13,6 @@ from typing import NamedTuple
 from simulation import laws
 from simulation.ensemble import Ensemble
 from simulation.machine import IDS, MAX_REPLICAS, MAX_RETRY_SECONDS, SERVICES, Machine
-from simulation.replica import Replica
 from simulation.view import ROOT
 from zkdns.overrides import is_drained
 from zkdns.roots import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
@@ -277,24 +276,16 @@ class World(Machine):
         self._ahead[slot] += CLOCKS[by]
         self._disks[slot].clear()  # how old that is nobody can say now
         for replica in there:
-            before, ordered = laws.states(replica), self._drained(replica)
+            before, orders = laws.states(replica), laws.orders(replica)
+            times = [self.now + replica.ahead]
             replica.set_clock(CLOCKS[by], self.now)
             replica.pump(self.now)
-            after, ordered = laws.states(replica), ordered | self._drained(replica)
-            moved = {path for path, state in before.items() if state is not after.get(path)}
-            wrong = sorted(moved - ordered)
+            after = laws.states(replica)
+            times.append(self.now + replica.ahead)
+            moved = [path for path, state in before.items() if state is not after.get(path)]
+            # What a drain holds for is out, and a suspect is let go by it.
+            wrong = [path for path in moved if not any(is_drained(orders[path], at) for at in times)]
             assert not wrong, f"{replica.id}: {wrong} moved with the clock"
-
-    def _drained(self, replica: Replica) -> set[str]:
-        """The paths for which an operator's drain is in force by the replica's clock, whatever stands there:
-        one that was kept as a suspect is let go by it."""
-        now = self.now + replica.ahead
-        return {
-            f"{ROOT}/{service}/{id}"
-            for service, orders in replica.pipeline.registries.overrides.items()
-            for id, order in orders.items()
-            if is_drained(order, now)
-        }
 
     # --- steps: what ensembles do -------------------------------------------------------------------
 
