@@ -155,3 +155,13 @@ def test_the_table_from_zone_to_zone_has_what_is_due_and_what_was_given() -> Non
         ("us-1a", "us-1a"): (1.0, 0.0, 0),
     }  # fmt: skip
     assert crossings(web(*THREE, near="off"), answers.topology, {}) == []
+
+
+def test_whom_a_cut_answer_gives_because_it_is_near_is_told_to_be_in() -> None:
+    rest = [instance(id, "us-1a", weight=5) for id in ("b", "c")]
+    answers = serving(web(instance("a", "eu-1a", weight=0), *rest, near="balanced", answers=2))
+    for client, expected in (("127.0.1.7", {"a", "b", "c"}), ("192.0.2.1", {"b", "c"})):
+        said = told(answers, client)
+        assert shares(said).keys() == expected
+        given = {address for i in said["instances"] if i["in"] for address in i["address"]}
+        assert set(said["answer"]) <= given

@@ -144,9 +144,7 @@ def _spread(placing: Shares, subject: Subject, due: Mapping[str, float], all_giv
         known = [by_path[i.path] for i in meeting if i.path in by_path]
         if known:
             by_path.update({i.path: sum(known) / len(meeting) for i in meeting})
-    if all_given:
-        return {**dict.fromkeys(placing.shares, 0.0), **by_path}
-    return {path: share for path, share in by_path.items() if path in placing.shares}
+    return {**dict.fromkeys(placing.shares, 0.0), **by_path} if all_given else by_path
 
 
 def _tell_preferred(near: Near, place: Place, one: Arranged) -> str:
