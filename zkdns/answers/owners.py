@@ -6,7 +6,7 @@ are spelled when they are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TypeAlias
 
@@ -63,10 +63,19 @@ def having_tags(service: Service, guests: Sequence[Instance] = (), tagged: Tagge
     return tagged
 
 
-def having_all(some: Iterable[Instance], tags: Iterable[str]) -> tuple[Instance, ...]:
-    """Those of them that have all of these tags."""
+def having_all(
+    some: Iterable[Instance], tags: Iterable[str], guests: Container[str] = ()
+) -> tuple[Instance, ...]:
+    """Those of them that have all of these tags; of guests, by their keys, where their registry's name is one
+    of these: no other tag's name gives any."""
     wanted = set(tags)
-    return tuple([i for i in some if wanted <= tags_of(i).keys()])
+    return tuple(
+        [
+            i
+            for i in some
+            if wanted <= tags_of(i).keys() and (i.key not in guests or tag_labels(i.registry)[0] in wanted)
+        ]
+    )
 
 
 def having_ports(service: Service) -> WithPorts:

@@ -57,7 +57,7 @@ class TagNames:
     def _compile(
         self, qname: bytes, qtype: int, rarest: Sequence[Instance], tags: Sequence[str]
     ) -> Entry | Sections:
-        group = having_all(rarest, tags)
+        group = having_all(rarest, tags, self.notes.guests)
         if not group:
             return NO_NAME
         if qtype == ANY:

@@ -126,7 +126,8 @@ def _locate_inside(
             return Subject("instance", qname, zone, (service,), (instance,))
     if 1 < len(own) <= MAX_TAGS and labels[-1] == service.label:
         every = (*service.instances, *more.guests)
-        having = having_all((i for i in every if i.state is not State.UNREADABLE), own)
+        readable = (i for i in every if i.state is not State.UNREADABLE)
+        having = having_all(readable, own, {i.key for i in more.guests})
         if having:
             serving = records.answered(having)
             return Subject("tag", qname, zone, (service,), having, word=".".join(own), serving=serving)
