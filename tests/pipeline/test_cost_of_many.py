@@ -214,4 +214,4 @@ def test_no_step_of_a_list_grows_with_the_services_that_come_or_go_at_once() -> 
         names = [f"s{n:05}" for n in range(number)]
         return max(longest_step(world, *names), longest_step(world, *names[:10]), longest_step(world))
 
-    assert lines(8 * STEP) < SLACK * lines(2 * STEP)
+    assert lines(4 * STEP) < SLACK * lines(2 * STEP)

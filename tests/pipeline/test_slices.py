@@ -28,7 +28,7 @@ from zkdns.roots import OVERRIDES
 from zkdns.steps import SLICE as STEP
 from zkdns.wall import Wall
 
-MANY = 3000
+MANY = 1500
 
 
 def by_looks(world: World) -> World:

@@ -4,43 +4,30 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 
-def steps(act: Callable[[], Any], ours: str = "zkdns") -> int:
-    """How many lines of ours this runs; with `ours` "" those of the libraries too."""
+def steps(act: Callable[[], Any], ours: str = "zkdns", but: str = "") -> int:
+    """How many lines of ours this runs, `but` for those of one file; with `ours` "" those of the libraries
+    too."""
     count = 0
 
-    def trace(frame: FrameType, event: str, _: object) -> Any:
+    def line(frame: FrameType, event: str, _: object) -> Any:
         nonlocal count
-        if ours not in frame.f_code.co_filename:
-            return None
-        count += event == "line"
-        return trace
+        if event == "line":
+            count += 1
+        return line
 
-    with traced(trace):
+    def called(frame: FrameType, event: str, _: object) -> Any:
+        file = frame.f_code.co_filename
+        return line if ours in file and file != but else None
+
+    with traced(called):
         act()
     return count
-
-
-def steps_by_file(act: Callable[[], Any]) -> Counter[str]:
-    """The same by the file that they stand in."""
-    counts: Counter[str] = Counter()
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        file = frame.f_code.co_filename
-        if "zkdns" not in file:
-            return None
-        counts[file] += event == "line"
-        return trace
-
-    with traced(trace):
-        act()
-    return counts
 
 
 def longest(taken: Iterator[Any]) -> int:
