@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zkdns.lists import MAX_NEAR, list_near, some_of
+from zkdns.lists import MAX_NEAR, list_near, plural, some_of
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,12 @@ def test_of_many_the_likeliest_is_there() -> None:
     names = [f"a{n:02}" for n in range(MAX_NEAR * 2)]
     assert list_near("wbe", [*names, "web"]).startswith("there are web, a00")
     assert list_near("wbe", names).endswith(f" and {MAX_NEAR} more")
+
+
+def test_one_of_them_is_told_as_one() -> None:
+    assert [plural(n, "older change") for n in (0, 1, 2)] == [
+        "0 older changes",
+        "1 older change",
+        "2 older changes",
+    ]
+    assert plural(1234, "query", "queries") == "1,234 queries"

@@ -20,6 +20,11 @@ def some_of(names: Sequence[str], most: int, count: int | None = None) -> str:
     return ", ".join(shown) + (f" and {left} more" if left > 0 else "")
 
 
+def plural(n: int, word: str, many: str = "") -> str:
+    """So many of them: `1 service`, `1,234 services`. `many`: where that is no s behind the word."""
+    return f"{n:,} {word if n == 1 else many or word + 's'}"
+
+
 def list_near(wanted: str, names: Iterable[str]) -> str:
     """`there are a, b and 3 more`: what exists, the likeliest first."""
     from difflib import get_close_matches  # who names what is there needs none

@@ -136,7 +136,7 @@ def test_who_asks_for_a_name_that_a_route_leads_to_it_is_waited_for_too(
     server = serve("--engine", engine, registry=registry)
     eventually(lambda: len(server.answers("shop.svc.local", source="127.0.0.3")) == 2)
     said = drain(registry, "--timeout", "2s")
-    said.fails(1, "1 clients may still hold it")
+    said.fails(1, "1 client may still hold it")
     held = next(line for line in said.out.splitlines() if line.startswith("  127.0.0.3"))
     assert "for shop" in held
 
@@ -158,7 +158,7 @@ def test_a_drain_ends_as_soon_as_all_are_back(
     with polling(server, source="127.0.0.2"):
         said = drain(registry, "--timeout", "30s")
     assert said.code == 0, said
-    assert "1 of 1 clients that were given web/a" in said.out
+    assert "1 of 1 client given web/a" in said.out
 
 
 def test_at_its_timeout_a_drain_tells_who_may_still_hold_it(
@@ -166,7 +166,7 @@ def test_at_its_timeout_a_drain_tells_who_may_still_hold_it(
 ) -> None:
     told_for_an_hour(registry, zk, zk_root, serve, "127.0.0.3")
     said = drain(registry, "--timeout", "2s")
-    said.fails(1, "1 clients may still hold it")
+    said.fails(1, "1 client may still hold it")
     assert "these may still hold it:\n  127.0.0.3" in said.out
 
 

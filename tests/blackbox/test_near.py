@@ -139,7 +139,7 @@ def test_the_map_in_zookeeper_wins_and_is_watched(
             assert (said["answer"], said["client"]["zone"]) == (["10.0.0.2"], "there"), "the map of then"
             told = [c for c in server.json("/api/v1/history")["changes"] if c["id"] == "topology"]
             assert [(c["from"], c["to"]) for c in told][-1] == (
-                "1 networks in 1 zones",
+                "1 network in 1 zone",
                 "0 networks in 0 zones",
             )
     finally:

@@ -155,7 +155,7 @@ def test_who_holds_it_up_is_named_with_what_to_do(
     assert "replica liar alone says that the TTL is 2147483647 s, the others 10 s at most" in longer
     assert "the service's own `ttl`" in longer
     assert longer.endswith("delete /zkdns/servers/liar")
-    said = "after 100 s 1 clients may still hold it, and denies may give it still"
+    said = "after 100 s 1 client may still hold it, and denies may give it still"
     assert drain.tell_open(outcome, 100.0) == said
 
 

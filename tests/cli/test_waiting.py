@@ -136,7 +136,7 @@ def test_check_of_a_large_tree_shows_how_much_was_read(
     said = told(terminal)
     assert "connecting" in said
     assert re.search(r"reading: [\d,]+ nodes +━", said)
-    assert "20 services, 4000 instances" in said
+    assert "20 services, 4,000 instances" in said
 
 
 def test_the_share_that_was_read_grows_to_one_and_begins_at_nothing() -> None:

@@ -428,7 +428,7 @@ async def test_what_was_left_out_is_summed_up_and_how_its_service_stands_told_an
     (one,) = desk.services.values()
     assert read_world(desk.directory, desk.now).services()["web"].instances == one.instances
     assert [(c.id, c.now) for c in read_changes(desk.directory, Query()).changes] == [
-        ("a", "healthy"), ("", "1 changes"), ("c", "healthy"),
+        ("a", "healthy"), ("", "1 change"), ("c", "healthy"),
     ]  # fmt: skip
     await desk.put_all(f"later{n}" for n in range(5))
     assert len(segments(desk.directory)) == 1

@@ -39,7 +39,7 @@ def test_what_is_left_out_is_told_by_service_and_kind_now_and_then() -> None:
     assert not is_sum(change(1))
     shares.leave_out(change(11))
     assert shares.sums(1000.0 + SUMMED_EVERY - 1) == []
-    assert [one.now for one in shares.sums(1000.0 + SUMMED_EVERY)] == ["1 changes"]
+    assert [one.now for one in shares.sums(1000.0 + SUMMED_EVERY)] == ["1 change"]
     assert shares.sums(5000.0) == []
     shares.leave_out(change(12))
     assert len(shares.sums(5000.0)) == 1

@@ -10,6 +10,7 @@ import click
 
 from zkdns.cli import emptied, lint, options, registries, show
 from zkdns.cli.say import say_json
+from zkdns.lists import plural
 from zkdns.model import ConfigError, Problem
 from zkdns.registry.nothing import tell_missing
 from zkdns.registry.url import RegistryURL
@@ -82,8 +83,8 @@ def _show(
     console = show.open_console()
     instances = sum(sum(those.values()) for those in read.values())
     console.print(
-        f"{show.count(len(read), 'service')}, {show.count(instances, 'instance')}, "
-        f"{show.count(len(problems), 'problem')}, {show.count(noted, 'note')}"
+        f"{plural(len(read), 'service')}, {plural(instances, 'instance')}, "
+        f"{plural(len(problems), 'problem')}, {plural(noted, 'note')}"
     )
     if read and not brief:
         console.print()

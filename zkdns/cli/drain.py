@@ -9,10 +9,10 @@ import click
 
 from zkdns.cli import Failure, options, overrides, show
 from zkdns.cli.history import clock
-from zkdns.cli.holders import MAX_NAMED, TIMES_TTL, Outcome, Vigil
+from zkdns.cli.holders import MAX_NAMED, TIMES_TTL, Outcome, Vigil, tell_back
 from zkdns.cli.replicas import http_sides
 from zkdns.cli.say import say
-from zkdns.lists import some_of
+from zkdns.lists import plural, some_of
 from zkdns.overrides import describe, is_drained, lay
 from zkdns.roots import SERVERS
 
@@ -91,13 +91,13 @@ def tell(name: str, service: str, outcome: Outcome) -> None:
     if not given:
         say(f"no client was given {name} within {span}")
         return
-    say(f"{back} of {given} clients that were given {name} within {span} have asked again")
+    say(tell_back(back, given, f"{name} within {span}"))
     if not holders.left:
         return
     say("these never came back:" if outcome.is_over else "these may still hold it:")
     for row in holders.left:
         asked = f" for {row.service}" if row.service != service else ""
-        times = show.count(row.queries, "query", "queries")
+        times = plural(row.queries, "query", "queries")
         say(f"  {row.client}  last at {clock(row.last)}{asked}, {times}")
     if outcome.is_over:
         say(f"what they were told has run out: {NEVER_BACK}")
@@ -110,12 +110,12 @@ def _tell_replicas(name: str, outcome: Outcome) -> None:
     for replica in giving[:MAX_TOLD]:
         say(f"replica {replica} has not taken the drain, and may give {name} still: {_if_rogue(replica)}")
     if (more := len(giving) - MAX_TOLD) > 0:
-        say(f"{more} more replicas have not taken it")
+        say(f"the same of {plural(more, 'more replica')}")
     for replica in away[:MAX_TOLD]:
         reason = show.clean(outcome.unheard[replica])
         say(f"replica {replica} is away: {reason}; whom it told is not known")
     if (more := len(away) - MAX_TOLD) > 0:
-        say(f"{more} more replicas are away")
+        say(f"the same of {plural(more, 'more replica')}")
     if not outcome.is_over and (alone := outcome.alone_with_its_ttl) is not None:
         replica, others = alone
         says = f"replica {replica} alone says that the TTL is {outcome.ttl:.0f} s"
@@ -132,7 +132,7 @@ def tell_open(outcome: Outcome, timeout: float) -> str:
     """What is open at the end of the time, in a line."""
     held, giving = len(outcome.holders.left), outcome.giving
     if held or outcome.holders.given:
-        clients = f"after {timeout:g} s {held} clients may still hold it"
+        clients = f"after {timeout:g} s {plural(held, 'client')} may still hold it"
         return f"{clients}, and {some_of(giving, MAX_NAMED)} may give it still" if giving else clients
     if giving:
         return f"after {timeout:g} s {some_of(giving, MAX_NAMED)} may give it still"

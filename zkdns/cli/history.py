@@ -14,6 +14,7 @@ from zkdns.cli import Failure, asking, complete, options, show
 from zkdns.cli.say import say, say_json
 from zkdns.cli.show import Column
 from zkdns.cli.times import parse_moment
+from zkdns.lists import plural
 from zkdns.model import Change, ConfigError
 from zkdns.pipeline.journal import History, LeftOut, Query
 from zkdns.pipeline.journal_merge import merge
@@ -174,7 +175,7 @@ def _show(known: History) -> None:
     else:
         console.print(f"* the journal reaches back to {clock(known.since)}")
     for left in known.left_out:
-        older = f"{left.changes:,} older changes were left out"
+        older = f"{plural(left.changes, 'older change')} left out"
         console.print(f"* {show.clean(left.service)} changed too often: {older}, up to {clock(left.since)}")
 
 

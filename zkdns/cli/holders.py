@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from zkdns.cli import Failure, asking, told
 from zkdns.cli.waiting import Waiting
-from zkdns.lists import some_of
+from zkdns.lists import plural, some_of
 from zkdns.registry.labels import to_label
 from zkdns.routes import parse_target
 from zkdns.serve.clients import ClientRow, Told
@@ -154,7 +154,7 @@ class Vigil:
                 list(threads.map(self._ask, self._replicas))
                 total, back = len(self.holders.given), len(self.holders.back)
                 outcome = self._outcome()
-                text = f"{back} of {total} clients that were given {self._id} have asked again"
+                text = tell_back(back, total, self._id)
                 if giving := outcome.giving:
                     text += f"; {some_of(giving, MAX_NAMED)} may give it still"
                 phase.tell(text, back / total if total else None)
@@ -255,6 +255,11 @@ class Vigil:
     def _ask_service(self, url: str, name: str) -> dict[str, Any]:
         path = f"/api/v1/services/{quote(name)}"
         return asking.get_dated(url, path, {}, {"ttl": int, "instances": list}, self._patience()).said
+
+
+def tell_back(back: int, given: int, whom: str) -> str:
+    """How many of those that were given one have asked again."""
+    return f"{back} of {plural(given, 'client')} given {whom} {'has' if back == 1 else 'have'} asked again"
 
 
 def names_giving(service: str, routes: Sequence[dict[str, Any]]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from zkdns.cli import show
 from zkdns.cli.show import Column
+from zkdns.lists import plural
 from zkdns.model import SERVING, Instance, Service
 
 SERVICES: Final = (
@@ -87,14 +88,14 @@ class View:
     def _head(self, shown: list[Service], problems: int) -> Text:
         total = sum(len(s.instances) for s in shown)
         healthy = sum(s.healthy() for s in shown)
-        what = show.count(len(shown), "service") if self._service is None else show.clean(self._service)
+        what = plural(len(shown), "service") if self._service is None else show.clean(self._service)
         head = Text.assemble(
             (what, "bold"),
-            f", {show.count(total, 'instance')}, ",
+            f", {plural(total, 'instance')}, ",
             (f"{healthy} healthy", _style(healthy, total)),
         )
         if problems:
-            head.append(f", {show.count(problems, 'problem')} (zkdns check)", "yellow")
+            head.append(f", {plural(problems, 'problem')} (zkdns check)", "yellow")
         return head.append(f"   {show.clean(self._where)}   Ctrl-C ends it", "dim")
 
     def _table(self, shown: list[Service], room: int, width: int, now: float) -> Iterable[RenderableType]:

@@ -65,11 +65,6 @@ class _Console(Console):
                 yield Segment(plain, segment.style)
 
 
-def count(n: int, word: str, many: str = "") -> str:
-    """So many of them: `1 service`, `2 services`. `many`: where that is no s behind the word."""
-    return f"{n} {word if n == 1 else many or word + 's'}"
-
-
 def open_console(stderr: bool = False) -> Console:
     """Piped, a width that nobody has would fold lines: there is none."""
     console = _Console(highlight=False, markup=False, emoji=False, stderr=stderr)

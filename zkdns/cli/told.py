@@ -12,6 +12,7 @@ from typing import Any, Final
 from zkdns.cli import asking, show
 from zkdns.cli.history import clock, seconds
 from zkdns.cli.show import Column
+from zkdns.lists import plural
 from zkdns.serve.clients import ClientRow, Told, merge
 
 COLUMNS: Final = (
@@ -67,7 +68,7 @@ def print_told(account: Told, nobody: str) -> None:
     else:
         console.print(nobody)
     if account.forgotten:
-        console.print(f"* {account.forgotten:,} rows had to make room for others and are forgotten")
+        console.print(f"* {plural(account.forgotten, 'row')} had to make room for others: forgotten")
 
 
 def _cells(row: ClientRow) -> Sequence[object]:

@@ -20,6 +20,7 @@ from rich.live import Live
 from zkdns.cli import complete, options, registries, show
 from zkdns.cli.live import View, spell_event
 from zkdns.cli.say import say, say_json
+from zkdns.lists import plural
 from zkdns.model import Change
 from zkdns.web import shapes
 
@@ -65,7 +66,7 @@ def command(
         services = registries.services
         watched = [services[name]] if name is not None else list(services.values())
         instances = sum(len(s.instances) for s in watched)
-        held = f"{show.count(len(watched), 'service')}, {show.count(instances, 'instance')}"
+        held = f"{plural(len(watched), 'service')}, {plural(instances, 'instance')}"
         tell(f"watching {held}; Ctrl-C ends it")
         return await _print(console, registries, events, as_json)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from zkdns.lists import some_of
+from zkdns.lists import plural, some_of
 from zkdns.model import Change
 
 SUMMED_EVERY: Final = 60.0
@@ -97,4 +97,4 @@ def _told(one: _Sum) -> Change:
     named = [id for id in one.ids if id]
     names = some_of(named[:MAX_NAMED], MAX_NAMED) + (" and others" if len(named) > MAX_NAMED else "")
     why = f"{LEFT_OUT}{f' ({names})' if names else ''}"
-    return replace(one.last, id="", was="", now=f"{one.count} changes", why=why, by="", instance=None)
+    return replace(one.last, id="", was="", now=plural(one.count, "change"), why=why, by="", instance=None)

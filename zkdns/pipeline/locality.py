@@ -12,6 +12,7 @@ from dataclasses import replace
 from zkdns.answers.builder import Builder
 from zkdns.client_map import client_map
 from zkdns.config import Settings
+from zkdns.lists import plural
 from zkdns.model import Change, Problem, fault
 from zkdns.pipeline.inputs import MapRead
 from zkdns.registry.fields import ABSENT, decode, show
@@ -107,4 +108,4 @@ def _parse(data: bytes | None, entries: Mapping[str, object] | None, settings: S
 def _tell(topology: Topology) -> str:
     """For people."""
     networks, zones = len(topology.networks), len({place.zone for place in topology.places})
-    return f"{networks} networks in {zones} zones"
+    return f"{plural(networks, 'network')} in {plural(zones, 'zone')}"

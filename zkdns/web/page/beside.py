@@ -11,6 +11,7 @@ from typing import Any
 
 from zkdns.answers.routed import Routed
 from zkdns.explain.routing import TargetShare
+from zkdns.lists import plural
 from zkdns.routes import tell_tiers
 from zkdns.serve.clients import ClientRow, Told
 from zkdns.web.page.view import View
@@ -19,7 +20,6 @@ from zkdns.web.page.words import (
     bar,
     esc,
     heads,
-    plural,
     query,
     section,
     service_link,
@@ -134,5 +134,5 @@ def _asker(row: ClientRow, now: float) -> str:
 def _forgotten(account: Told) -> str:
     if not account.forgotten:
         return ""
-    gone = f"{account.forgotten:,} rows had to go, of whatever service"
+    gone = f"{plural(account.forgotten, 'row')} had to go, of whatever service"
     return f"<p>{gone}: there is room for so many alone.</p>"

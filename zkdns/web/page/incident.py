@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zkdns.lists import some_of
+from zkdns.lists import plural, some_of
 from zkdns.model import Change
 from zkdns.web.page.timeline import by_service, spell
 from zkdns.web.page.view import View
-from zkdns.web.page.words import ago, esc, heads, kind, plural, section, service_link, table, title
+from zkdns.web.page.words import ago, esc, heads, kind, section, service_link, table, title
 
 HOUR = 3600.0
 """Seconds that are told of."""

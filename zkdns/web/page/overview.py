@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from zkdns.answers.routed import Routed
+from zkdns.lists import plural
 from zkdns.model import Problem, Service
 from zkdns.pipeline.outages import Outage
 from zkdns.web.page.view import Asked, View
@@ -20,7 +21,6 @@ from zkdns.web.page.words import (
     esc,
     heads,
     kind,
-    plural,
     query,
     section,
     service_link,

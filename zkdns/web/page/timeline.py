@@ -11,9 +11,10 @@ from itertools import pairwise
 
 from msgspec import Struct
 
+from zkdns.lists import plural
 from zkdns.model import SERVING, Change, Service
 from zkdns.web.page.view import Past, View
-from zkdns.web.page.words import ago, esc, heads, plural, section, span, table, title
+from zkdns.web.page.words import ago, esc, heads, section, span, table, title
 
 DAY, MIN_REUSE_SECONDS = 86400.0, 10.0
 """Seconds that the picture shows: at most a day, where the journal is younger less."""

@@ -35,10 +35,6 @@ def kind(text: str) -> str:
     return WORD.sub(lambda word: "…" if word[0][0] in "'\"" or _DIGIT.search(word[0]) else word[0], text)
 
 
-def plural(n: int, word: str) -> str:
-    return f"{n:,} {word}{'s' * (n != 1)}"
-
-
 def span(seconds: float) -> str:
     """A stretch of time, as people say it."""
     for size, unit in UNITS:
