@@ -740,6 +740,38 @@ async def test_a_network_that_floods_leaves_the_others_room() -> None:
         assert forwarder.status().in_flight == 751
 
 
+@pytest.mark.parametrize("sent", [False, True])
+async def test_ten_networks_that_wait_for_silent_names_leave_another_room(
+    sent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zkdns.forward.load.MAX_IN_FLIGHT", 100)
+    monkeypatch.setattr("zkdns.forward.load.MAX_IN_FLIGHT_OF_CLIENT", 10)
+    good = addresses("192.0.2.1")
+
+    def script(seen: Seen) -> bytes | None:
+        return good(seen) if "good" in seen.name.lower() else None  # type: ignore[return-value]
+
+    # No question is over for having taken too long, however slow this machine is.
+    async with run(script) as up, forwarding(up, clock=lambda: 1000.0) as forwarder:
+        told: dict[int, list[bytes]] = {n: [] for n in range(10)}
+        for k in range(10):
+            for n, early in told.items():
+                tell(forwarder, query(f"n{n}x{k}.example.com").to_wire(), f"10.0.{n}.1", early.append)
+        assert forwarder.status().in_flight == 100
+        if sent:
+            await until(lambda: len(up.queries) >= 100)
+        # A question that others wait for as well is nobody's to give up.
+        joined: list[bytes] = []
+        tell(forwarder, query("n0x0.example.com").to_wire(), "10.0.77.1", joined.append)
+        for n in range(5):
+            answered = await ask(forwarder, f"good{n}.example.com", client="10.0.99.1")
+            assert said(answered) == ["192.0.2.1"]
+        assert not joined
+        (given_up,) = [dns.message.from_wire(wire) for wires in told.values() for wire in wires]
+        assert given_up.rcode() == dns.rcode.SERVFAIL
+        assert not forwarder._failures, "nothing is said of these names"
+
+
 async def test_a_client_that_came_and_went_leaves_nothing_of_its_count_behind() -> None:
     """Else each client would be refused for ever after a hundred questions."""
     async with run(addresses("192.0.2.1")) as up, forwarding(up) as forwarder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zkdns.forward.allow import network_of
 from zkdns.forward.load import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_CLIENT, Full, Load
 
 clients = st.sampled_from([None, *(f"10.0.{n}.{k}" for n in range(4) for k in range(20)), "fd00::1", "?"])
@@ -44,6 +45,26 @@ def test_networks_that_are_modest_fill_all_the_room() -> None:
     assert load.total == MAX_IN_FLIGHT
     assert load.hindrance("10.9.9.9") is Full.ALL
     assert load.hindrance(None) is None, "what we ask for ourselves is no client's to take"
+
+
+def test_where_all_is_taken_who_has_less_than_its_share_has_one_of_who_has_the_most() -> None:
+    load = Load()
+    for n in range(10):
+        fill(load, f"10.0.{n}.1")
+    load.end("10.0.1.1")
+    load.start("10.1.0.1")
+    assert load.giver("10.9.9.9") in {network_of(f"10.0.{n}.1") for n in range(10)} - {network_of("10.0.1.1")}
+    assert load.giver("10.1.0.1") is not None
+    assert load.giver("10.0.1.1") is None, "it has more than an eleventh"
+    assert not load._room._by_network.keys() & {network_of("10.9.9.9")}, "who asks takes nothing yet"
+
+
+def test_where_each_of_a_thousand_networks_has_one_nobody_gives_it() -> None:
+    load = Load()
+    for n in range(MAX_IN_FLIGHT):
+        load.start(f"10.{n // 250}.{n % 250}.1")
+    assert load.hindrance("10.9.9.9") is Full.ALL
+    assert load.giver("10.9.9.9") is None
 
 
 @given(st.lists(clients, max_size=300))

@@ -2,8 +2,10 @@
 
 Rules: pure. A client has a tenth of the room; a network of clients that has that much already gets more
 only while it has less than `FREE` times what is left: however greedy, it leaves the others room (Choudhury,
-Hahne: Dynamic queue length thresholds for shared-memory packet switches, 1998). What the server asks for
-itself is bounded by those who ask (`pipeline/lookups`), and no client can take its place.
+Hahne: Dynamic queue length thresholds for shared-memory packet switches, 1998). Where so many networks have
+their tenth that nothing is left, one that has less than its share has one from the network that has the most.
+What the server asks for itself is bounded by those who ask (`pipeline/lookups`), and no client can take its
+place.
 """
 
 from __future__ import annotations
@@ -49,6 +51,19 @@ class Room:
         """Whether this network may have one more."""
         return self.left > 0 and self._by_network[network] < max(self._sure, FREE * self.left)
 
+    def giver(self, network: bytes) -> bytes | None:
+        """Who is to let this network have one; None where that has its share, or nobody has more."""
+        own = self._by_network[network]
+        networks = len(self._by_network) + (own == 0)
+        if (own + 1) * networks > self._most:
+            return None
+        most = max(self._by_network, key=self._by_network.__getitem__, default=network)
+        return most if self._by_network[most] > own + 1 else None
+
+    def has_none_but(self, network: bytes) -> bool:
+        """Whether all that is taken is this network's."""
+        return self._by_network[network] == self.taken
+
     def take(self, network: bytes | None) -> None:
         self.taken += 1
         if network is not None:
@@ -81,6 +96,10 @@ class Load:
         if self._by_client[client] >= MAX_IN_FLIGHT_OF_CLIENT:
             return Full.CLIENT
         return None if self._room.is_for(network_of(client)) else Full.NETWORK
+
+    def giver(self, client: str) -> bytes | None:
+        """The network that is to let this client have one of its own, where all of the room is taken."""
+        return self._room.giver(network_of(client))
 
     def start(self, client: str | None) -> None:
         self._room.take(network_of(client) if client is not None else None)

@@ -34,6 +34,9 @@ answers of our own, and those must not wait behind a thousand of them."""
 
 FULL = {full: Failed(ede.NO_REACHABLE_AUTHORITY, full.value) for full in Full}
 
+GIVEN_UP = Failed(ede.NO_REACHABLE_AUTHORITY, Full.NETWORK.value, is_ours=True)
+"""What is said of a question whose place another network was given."""
+
 
 class Questions:
     """`queries`: how many were sent, by upstream and rcode, or what went wrong. `forgeries`: replies that
@@ -77,7 +80,25 @@ class Questions:
         if self._upstreams.looping:
             return LOOPING
         full = self._load.hindrance(client)
+        if full is Full.ALL and client is not None and self._make_room(client):
+            return None
         return FULL[full] if full is not None else None
+
+    def _make_room(self, client: str) -> bool:
+        """Whether a question that another network waits for alone was given up for this client, whose network
+        has less than its share: the one that waits longest."""
+        network = self._load.giver(client)
+        if network is None:
+            return False
+        each = (a for a in self._asked.values() if a.network == network and a.room.has_none_but(network))
+        asked = next(each, None)
+        if asked is None:
+            return False
+        if asked.transport is not None:
+            asked.transport.end(GIVEN_UP)
+        else:
+            self._finish(asked, GIVEN_UP)
+        return True
 
     def has_time_for(self, key: bytes) -> bool:
         """Whether one that nobody waits for may be begun: it is not under way, and others have room."""
@@ -113,7 +134,8 @@ class Questions:
         for _ in range(min(STARTS_PER_TURN, len(self._unsent))):
             asked = self._unsent.take()
             try:
-                self._send(asked)
+                if self.find(asked.key, asked.rd) is asked:  # else it was given up
+                    self._send(asked)
             except Exception:
                 log.exception("a question could not be asked: %s", asked.key.hex())
                 self._finish(asked, OURS)
