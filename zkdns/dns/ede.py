@@ -13,7 +13,7 @@ OTHER, STALE_ANSWER, NOT_READY, PROHIBITED, NO_REACHABLE_AUTHORITY, NETWORK_ERRO
 MAX_TEXT_BYTES = 99
 
 
-NAME_CHARACTERS = 16
+MIN_NAME_CHARACTERS = 16
 """Of a name, at least, where several things are said of it."""
 
 
@@ -21,7 +21,7 @@ def about(name: str, text: str) -> str:
     """`NAME: SAID`, under 100 bytes: a name that is too long is cut before what is said of it. Of several
     things (`SAID; SAID`) the last ones are left out where hardly any name would be left."""
     most = MAX_TEXT_BYTES - len(": ")
-    while len(text) > most - min(len(name), NAME_CHARACTERS) and "; " in text:
+    while len(text) > most - min(len(name), MIN_NAME_CHARACTERS) and "; " in text:
         text = text.rpartition("; ")[0]
     room = most - len(text)
     return f"{name if len(name) <= room else name[: max(room - 2, 0)] + '..'}: {text}"

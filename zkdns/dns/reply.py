@@ -25,7 +25,9 @@ pack_head = Struct("!2sHHHHH").pack
 """Id, flags, and the counts of the four sections."""
 
 _CLOSED: dict[tuple[bytes, bool], bytes] = {}
+"""OPT records of replies, by their options and DO."""
 _EDE = b"\0\x0f"
+"""The code of the option for Extended DNS Errors (RFC 8914, section 2)."""
 
 
 def opt(options: bytes, do: bool, high_rcode: int = 0) -> bytes:

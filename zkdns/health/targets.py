@@ -60,6 +60,7 @@ class Target:
 
     @property
     def registered_at(self) -> str:
+        """The path of the node that registers it."""
         return self.node or self.path
 
     @property
@@ -72,6 +73,7 @@ class Target:
         return replace(self, path=self.registered_at, node="", origin=None)
 
     def same_place(self, other: Target) -> bool:
+        """Whether both are reached at one address and port, or for one reason at none."""
         return (self.address, self.port, self.unprobeable) == (other.address, other.port, other.unprobeable)
 
 

@@ -16,6 +16,7 @@ from array import array
 log = logging.getLogger("zkdns.tcp")
 
 _SO_ATTACH_FILTER = 26
+"""Linux' (asm-generic/socket.h); Python has no name for it."""
 
 
 def refuse_new(listening: socket.socket) -> None:

@@ -43,7 +43,9 @@ MAX_WAITING = 1024
 
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 _ANCILLARY = 64
+"""Bytes of what the kernel tells beside a datagram."""
 _SO_MEMINFO = 55
+"""Linux' (asm-generic/socket.h); Python has no name for it."""
 _DROPS = 4 * 8
 """Where SK_MEMINFO_DROPS stands among the numbers of SO_MEMINFO (linux/sock_diag.h)."""
 
