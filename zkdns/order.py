@@ -6,9 +6,10 @@ it longer than an answer may wait. What is put in order here costs twice as much
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import islice
+from operator import eq, gt
 from typing import Any, Final, TypeVar
 
 from zkdns.steps import Steps
@@ -31,12 +32,42 @@ def in_order(
     return merge(*runs, key=key, reverse=reverse)  # type: ignore[arg-type]  # None is the items themselves
 
 
-def sort(items: list[T], key: Callable[[T], Any]) -> Steps[None]:
-    """Put in order where they stand, with pauses: what is made of runs that are sorted is soon made, too
-    (timsort)."""
-    for at in range(0, len(items) if len(items) > RUN else 0, RUN):
-        items[at : at + RUN] = sorted(items[at : at + RUN], key=key)
+def sort(items: list[T], key: Callable[[T], Any]) -> Steps[bool]:
+    """Put in order where they stand, with pauses: thousands are mostly in order already, and what is made of
+    runs that are sorted is soon made (timsort). Returns whether two have the same key."""
+    if len(items) <= RUN:
+        items.sort(key=key)
+        keys = [*map(key, items)]
+        return any(map(eq, keys, keys[1:]))
+    keys = []
+    for at in range(0, len(items), RUN):
+        keys += map(key, items[at : at + RUN])
         yield
-    items.sort(key=key)
-    if len(items) > RUN:
+    if not (yield from _any_pair(gt, keys)):
+        return (yield from _any_pair(eq, keys))
+    places = [*range(len(keys))]
+    for at in range(0, len(places), RUN):
+        places[at : at + RUN] = sorted(places[at : at + RUN], key=keys.__getitem__)
         yield
+    places.sort(key=keys.__getitem__)
+    yield
+    ordered: list[T] = []
+    sorted_keys: list[Any] = []
+    for at in range(0, len(places), RUN):
+        some = places[at : at + RUN]
+        ordered += map(items.__getitem__, some)
+        sorted_keys += map(keys.__getitem__, some)
+        yield
+    items[:] = ordered
+    yield
+    return (yield from _any_pair(eq, sorted_keys))
+
+
+def _any_pair(is_so: Callable[[Any, Any], bool], keys: Sequence[Any]) -> Steps[bool]:
+    """Whether that is so of any two neighbours."""
+    for at in range(0, len(keys), RUN):
+        some = keys[at : at + RUN + 1]
+        if any(map(is_so, some, some[1:])):
+            return True
+        yield
+    return False

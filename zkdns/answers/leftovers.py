@@ -8,7 +8,8 @@ still holds the whole goes on using it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from zkdns.answers.routed import Routed
@@ -54,12 +55,22 @@ def _let_go(answers: ServiceAnswers) -> Steps[None]:
     del answers
     while held:
         some = held.pop()
+        left: list[Any] = []
         # One at a time: the collector looks through all that is new.
-        left = [*some.keys(), *some.values()] if isinstance(some, Mapping) else [*some]
-        del some
+        for each in (some.keys(), some.values()) if isinstance(some, Mapping) else (some,):
+            yield from _copy(each, left)
+        yield  # to touch tens of thousands once more takes milliseconds
+        del some, each
         while left:
             yield
             del left[-AT_A_TIME:]
+
+
+def _copy(some: Iterable[Any], left: list[Any]) -> Steps[None]:
+    items = iter(some)
+    while few := [*islice(items, AT_A_TIME)]:
+        left += few
+        yield
 
 
 def _parts_of(answers: ServiceAnswers) -> Iterator[Collection[Any]]:

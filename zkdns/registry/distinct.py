@@ -14,7 +14,7 @@ from typing import Final
 from zkdns.model import Instance, Problem
 from zkdns.order import sort
 from zkdns.registry.labels import Labels
-from zkdns.steps import Steps, glance, walk
+from zkdns.steps import GLANCES, Steps, glance, walk
 
 FEW: Final = 16
 """Ids that come or go in one step: each is folded for several times, and looked for among those alike."""
@@ -93,7 +93,10 @@ class Distinct:
         """Sorted by id and path when they come in. `before`: as they were, which go on as the same objects.
         `problems` is told of those that have another's id or label."""
         labels: set[str] = set()
-        yield from glance([*map(_label, instances)], labels.update)
+        if len(instances) <= GLANCES:
+            labels.update(map(_label, instances))
+        else:
+            yield from glance(instances, lambda some: labels.update(map(_label, some)))
         if len(labels) == len(instances):
             self.forget(service)
             return tuple(instances)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from operator import attrgetter, eq
+from operator import attrgetter
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -188,9 +188,7 @@ class FormatReader:
         yield from walk(instances, note_ttls)
         if ttls and chosen.ttl is None:
             chosen = replace(chosen, ttl=min(ttls))
-        yield from sort(instances, _id_of)
-        ids = [*map(_id_of, instances)]
-        if any(map(eq, ids, ids[1:])):
+        if (yield from sort(instances, _id_of)):
             yield from sort(instances, attrgetter("id", "path"))
         known = before.instances if before else ()
         distinct = yield from self._distinct.make(name, instances, known, problems)
