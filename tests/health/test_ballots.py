@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from support.steps import steps
 from zkdns.health import consensus
-from zkdns.health.ballots import MAX_REPLICAS, Ballots
+from zkdns.health.ballots import MAX_REPLICAS, SESSION, Ballots
 from zkdns.health.health import CHUNK, Health
 from zkdns.health.thresholds import CheckState
 from zkdns.model import Check, Instance, Registration, Service, ServiceSettings
@@ -180,3 +180,37 @@ def test_of_the_same_ballots_the_one_that_was_written_is_read_again() -> None:
     world.all()
     assert world.read == ["r2"]
     assert world.ballots.voters == {"me", "r1", "r2"}
+
+
+def test_who_was_written_again_is_believed_once_what_it_says_now_is_read() -> None:
+    world = Read()
+    world.ballots.see({"r1": 1.0})
+    world.ballots.take({"r1": good()})
+    world.all()
+    world.ballots.find(NOW)
+    world.ballots.lose()
+    world.ballots.find(NOW + 100)
+    assert world.ballots._doubtful == {"r1"}
+    world.ballots.take({"r1": json.dumps({"bad": {"/s/web/a": "refused"}}).encode()})
+    world.ballots.see({"r1": 2.0})
+    assert world.ballots._doubtful == {"r1"}, "what it said before the outage counts for no more by that"
+    world.all()
+    assert world.ballots._doubtful == set()
+    assert world.ballots.votes("/s/web/a", None) == [BAD]
+
+
+def test_while_it_is_out_of_reach_again_no_time_ends_the_doubts() -> None:
+    world = Read()
+    world.ballots.see({"r1": 1.0})
+    world.ballots.take({"r1": good()})
+    world.all()
+    world.ballots.find(NOW)
+    world.ballots.lose()
+    world.ballots.find(NOW + 100)
+    assert world.ballots.believed_at == NOW + 100 + SESSION
+    world.ballots.lose()
+    assert world.ballots.believed_at is None
+    world.ballots.end_doubts(NOW + 3600)
+    assert world.ballots._doubtful == {"r1"}
+    world.ballots.find(NOW + 3600)
+    assert world.ballots.believed_at == NOW + 3600 + SESSION

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.health.lanes import FREE, Lane, Lanes
+from zkdns.health.lanes import BURST, FREE, UNSURE_STARTS, Lane, Lanes
 
 Probe = tuple[str, int]
 
@@ -134,3 +134,40 @@ def test_places_are_never_exceeded_and_none_that_waits_is_left_out(
         lanes.done(ended, probe[0], probe)
         begin(1e6)
     assert sorted(begun) == sorted(lane_of)
+
+
+def starts(lanes: Lanes[Probe], number: int) -> Counter[str]:
+    """So many at one moment, by service."""
+    begun = [lanes.next(0.0) for _ in range(number)]
+    return Counter(probe[0] for probe in begun if probe is not None)
+
+
+def test_of_each_few_starts_one_is_of_those_that_do_not_answer_soon_whichever_way() -> None:
+    lanes: Lanes[Probe] = Lanes(1000, 1000)
+    for lane in Lane:
+        for n in range(100):
+            lanes.wait(lane, lane.name, (lane.name, n))
+    begun = starts(lanes, 12 * UNSURE_STARTS)
+    assert {lane: begun[lane.name] for lane in Lane} == {
+        Lane.QUICK: 12 * (UNSURE_STARTS - 1), Lane.SLOW: 4, Lane.NEW: 4, Lane.MUTE: 4,
+    }  # fmt: skip
+
+
+def test_after_a_quiet_time_so_many_start_at_once_whatever_lanes_they_are_of() -> None:
+    for chosen in ([Lane.QUICK], [Lane.QUICK, Lane.SLOW]):
+        lanes: Lanes[Probe] = Lanes(3 * BURST, 3 * BURST)
+        for lane in chosen:
+            for n in range(2 * BURST):
+                lanes.wait(lane, "web", ("web", n))
+        assert starts(lanes, 2 * BURST).total() == BURST
+
+
+def test_while_there_are_places_nobody_who_answers_gives_up_his() -> None:
+    """Who waits then waits for the rate alone."""
+    lanes: Lanes[Probe] = Lanes(BURST + 1, BURST + 1)
+    for n in range(2 * BURST):
+        lanes.wait(Lane.QUICK, "web", ("web", n))
+    assert starts(lanes, 2 * BURST).total() == BURST
+    assert [*lanes.to_give_up()] == []
+    assert lanes.next(1.0) is not None
+    assert len([*lanes.to_give_up()]) == 1, "now its place is wanted"

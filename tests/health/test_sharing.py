@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support.values import a_service, an_instance
 from zkdns.health.consensus import assign
 from zkdns.health.health import Health
-from zkdns.health.sharing import KNOWN, NEW
+from zkdns.health.sharing import KNOWN, NEW, Sharing
+from zkdns.health.targets import Target
 from zkdns.model import Check, Service, Verdict
 
 NOW = 1_700_000_000.0
@@ -143,3 +144,47 @@ def test_what_is_gone_while_it_waits_is_probed_by_nobody() -> None:
     fleet.wait(NEW + 1)
     assert fleet.by_anybody == set()
     assert fleet.ours["me"].wake is None
+
+
+class Said:
+    """Ballots of many that live: whether those who are to probe say anything."""
+
+    voters = frozenset({"me", *(f"r{n}" for n in range(20))})
+    is_told = False
+
+    def tell_of(self, path: str, replicas: object) -> bool:
+        return self.is_told
+
+
+def a_strangers() -> tuple[Sharing, Said, Target]:
+    """One instance that others are to probe."""
+    said = Said()
+    path = next(path for path in PATHS if "me" not in assign(path, said.voters))
+    return Sharing("me", True, said), said, Target(path, "a", "10.0.0.1", 80, 0.0, CHECK)  # type: ignore[arg-type]
+
+
+def shared(sharing: Sharing, target: Target, now: float) -> bool:
+    """It is shared anew."""
+    sharing.again(target.path)
+    assert sharing.take(now) == [target.path]
+    return sharing.share(target, now, is_known=False)
+
+
+def test_who_is_shared_again_while_it_waits_does_not_wait_anew() -> None:
+    sharing, _, target = a_strangers()
+    assert not shared(sharing, target, 0.0)
+    assert not shared(sharing, target, NEW / 2)
+    assert sharing.take(NEW - 0.01) == []
+    assert sharing.take(NEW) == [target.path]
+    assert sharing.share(target, NEW, is_known=False)
+
+
+def test_whose_word_came_and_went_waits_for_its_whole_time_again() -> None:
+    sharing, said, target = a_strangers()
+    assert not shared(sharing, target, 0.0)
+    said.is_told = True
+    assert not shared(sharing, target, 0.1)
+    said.is_told = False
+    assert not shared(sharing, target, 0.2)
+    assert sharing.take(NEW) == []
+    assert sharing.take(NEW + 0.2) == [target.path]

@@ -122,3 +122,14 @@ def test_what_thousands_of_one_service_tell_is_looked_at_as_one() -> None:
         return steps(lambda: world.outages.take(changes))
 
     assert lines(4000) == lines(40)
+
+
+def test_what_is_told_of_the_folder_behind_others_does_not_hide_the_instance_that_went() -> None:
+    world = World()
+    world.put(1.0, service(State.HEALTHY))
+    world.services["web"] = service()
+    gone = Change(2.0, 5, "web", "a", "gone", "healthy", "")
+    other = Change(2.0, 6, "db", "x", "gone", "healthy", "")
+    folder = Change(2.0, 7, "web", "", "settings", "ttl 1", "ttl 2")
+    world.outages.take([gone, other, folder])
+    assert world.outages.standing()["web"].change == gone

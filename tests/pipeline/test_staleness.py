@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from zkdns.answers.table import FRESH, Staleness
+from zkdns.answers.table import EVERY, FRESH, Staleness
 from zkdns.pipeline.staleness import (
     NOT_READ,
     STALE,
     TOO_OLD,
+    Origins,
     expiries,
     of_absence,
     of_answers,
@@ -64,3 +65,10 @@ def test_what_was_never_read_ages_no_answer_and_lets_nobody_say_that_a_name_is_n
 
 def test_each_that_is_away_has_a_moment_at_which_it_is_too_old() -> None:
     assert expiries([registry(), registry(10.0), registry(20.0)], STALE_MAX) == [NOW + 50, NOW + 40]
+
+
+def test_the_same_registries_are_one_origin_in_whichever_order() -> None:
+    origins = Origins({})
+    assert origins.number(("b", "a")) == origins.number(("a", "b"))
+    assert origins.number(("b",)) != origins.number(("a",))
+    assert origins.number(()) == EVERY

@@ -306,3 +306,44 @@ def test_a_reason_is_cut_where_it_is_too_long_to_be_told() -> None:
         codec.MAX_WHY_CHARACTERS,
         codec.MAX_WHO_CHARACTERS,
     )
+
+
+def test_a_node_of_spaces_holds_those_of_its_instances_and_orders_nothing() -> None:
+    overrides = fold(Children(ROOT, ("web",), 1), data(f"{ROOT}/web", b" \n", 1))
+    assert (overrides.problems(), dict(overrides.by_service())) == ((), {})
+
+
+def test_what_was_heard_is_not_kept_once_it_is_in_force() -> None:
+    overrides = fold(*STANDING)
+    overrides.by_service()
+    overrides.apply(data(f"{ROOT}/web/a", {"drain": True}, 9))
+    overrides.by_service()
+    overrides.apply(data(f"{ROOT}/web/a", {"drain": True}, 9))
+    overrides.apply(data(f"{ROOT}/web/b", {"weight": 2}, 10))
+    overrides.by_service()
+    assert overrides._heard == {}
+    overrides.apply(Children(ROOT, (), 11))
+    assert dict(overrides.by_service()) == {}
+    assert overrides._givers == {}
+
+
+def test_the_end_of_a_route_is_told_by_its_node_however_its_name_is_spelled() -> None:
+    name = "a/b"
+    assert codec.encode(name) != name
+    spelled = codec.encode(name)
+    overrides = fold(
+        Children(ROOT, (spelled, "web"), 20), data(f"{ROOT}/{spelled}", b"", 7), data(f"{ROOT}/web", b"", 9)
+    )
+    assert [overrides.lifted_by(one) for one in (name, "web", "other")] == [7, 9, 20]
+
+
+@pytest.mark.parametrize("names", [("a%b", "a%25b"), ("a%25b", "a%b")])
+def test_of_two_nodes_that_mean_one_instance_the_last_by_name_counts_whichever_came_first(
+    names: tuple[str, str],
+) -> None:
+    weights = {"a%b": 3, "a%25b": 5}
+    overrides = fold(Children(ROOT, ("web",), 1), Children(f"{ROOT}/web", names, 2))
+    for name in names:
+        overrides.apply(data(f"{ROOT}/web/{name}", {"weight": weights[name]}, 3))
+        overrides.by_service()
+    assert overrides.by_instance()["web", "a%b"].weight == 3
