@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
+from support.ports import free_port
 from support.server import run
 from support.terminal import HIDDEN, SHOWN, OnTerminal
 from support.zookeeper import ZooKeeperServer
@@ -81,6 +82,18 @@ def test_a_zookeeper_that_does_not_answer_is_waited_for_in_sight(words: tuple[st
     assert re.search(r"\bconnecting .*━", told(terminal))
     assert hosts in told(terminal).splitlines()[-1]
     assert terminal.sent.rfind(SHOWN) > terminal.sent.rfind(HIDDEN) >= 0
+
+
+def test_why_a_zookeeper_is_waited_for_is_told_meanwhile() -> None:
+    hosts = f"127.0.0.1:{free_port()}"
+    sooner = "from zkdns.cli import registries\nregistries.CONNECT = 3.0"
+    with OnTerminal(
+        "services", "--registry", f"zk://{hosts}/services", before=f"{AT_ONCE}\n{sooner}"
+    ) as terminal:
+        assert terminal.wait() == 1
+    said = " ".join(told(terminal).split())
+    assert f"connecting to {hosts}: no connection: Connection refused" in said
+    assert f"zkdns: ZooKeeper at {hosts}: no connection: Connection refused" in said
 
 
 def test_nothing_is_shown_where_nobody_looks(file: Path) -> None:

@@ -225,7 +225,10 @@ class Registries:
                 limit, since = (SILENT, moved) if status.connected else (CONNECT, started)
                 if now - since > limit or status.refused:
                     raise Failure(f"ZooKeeper at {hosts}: {status.trouble or f'no answer in {limit:g} s'}")
-            if read:
+            trouble = next(((hosts, status.trouble) for hosts, status in statuses if status.trouble), None)
+            if trouble is not None:
+                phase.complain(f"connecting to {trouble[0]}", trouble[1])
+            elif read:
                 shares = [headway.share for headway in headways]
                 done = None if None in shares else sum(filter(None, shares)) / len(shares)
                 phase.tell(f"reading: {sum(h.read for h in headways):,} nodes", done)

@@ -46,6 +46,10 @@ class Phase:
         total = None if done is None else 1.0
         self._progress.update(self._task, description=what, completed=done or 0.0, total=total)
 
+    def complain(self, what: str, why: str) -> None:
+        """What is waited for, and why it is not there: at a terminal alone."""
+        self._progress.update(self._task, description=show.clean(f"{what}: {why}"))
+
 
 class Waiting:
     """Begins with the command."""
