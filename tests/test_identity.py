@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +42,43 @@ def test_what_was_made_of_one_that_stayed_is_carried_on_to_where_it_stands_now(
     assert carried == [[one] for one in new]
     assert made == [one for one in new if one not in old]
     assert all(any(image is one for one in images) for image in carried if image[0] in old)
+
+
+@given(SEQUENCES, SEQUENCES, st.integers(1, 4))
+def test_in_steps_the_same_is_found(old: list[object], new: list[object], glances: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(identity, "GLANCES", glances)
+        assert finish(identity.apart_in_steps(old, new)) == apart(old, new)
+
+
+class Counted(list[object]):
+    """How many of its members were looked at."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[object]:
+        return self._count(super().__iter__())
+
+    def __reversed__(self) -> Iterator[object]:
+        return self._count(super().__reversed__())
+
+    def _count(self, members: Iterator[object]) -> Iterator[object]:
+        for one in members:
+            self.looks += 1
+            yield one
+
+
+@pytest.mark.parametrize("what", ["one is another", "one is gone"])
+def test_of_tens_of_thousands_no_step_looks_at_all(what: str) -> None:
+    old = Counted(object() for _ in range(2 * identity.LONG))
+    new = [*old]
+    new[-7:-6] = [object()] if what == "one is another" else []
+    images = [*old]
+    for taken in (identity.moved(old, new), carry(old, images, new, lambda one: one)):
+        most, before = 0, old.looks
+        for _ in taken:
+            most, before = max(most, old.looks - before), old.looks
+        assert max(most, old.looks - before) <= 2 * GLANCES
 
 
 def test_what_stands_twice_is_not_taken_for_the_end_of_what_stayed() -> None:
