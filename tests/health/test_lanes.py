@@ -164,7 +164,7 @@ def test_after_a_quiet_time_so_many_start_at_once_whatever_lanes_they_are_of() -
 
 def test_while_there_are_places_nobody_who_answers_gives_up_his() -> None:
     """Who waits then waits for the rate alone."""
-    lanes: Lanes[Probe] = Lanes(BURST + 1, BURST + 1)
+    lanes: Lanes[Probe] = Lanes(BURST + 1, 2 * BURST)
     for n in range(2 * BURST):
         lanes.wait(Lane.QUICK, "web", ("web", n))
     assert starts(lanes, 2 * BURST).total() == BURST

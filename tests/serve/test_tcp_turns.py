@@ -281,3 +281,20 @@ async def test_messages_without_a_byte_are_skipped_before_behind_and_between_que
         got = b""
         while got.count(QUERY[:2]) < 3:
             got += await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, 4096), 10)
+
+
+@pytest.mark.parametrize(
+    ("took", "left"),
+    [(BURST_SECONDS, 0.0), (BURST_SECONDS / 2, PROMPT_SECONDS - BURST_SECONDS / 2)],
+)
+async def test_what_may_be_answered_at_once_is_whole_again_with_the_next_turn(
+    took: float, left: float
+) -> None:
+    turns = listen_turns.Turns(lambda: 0.0)
+    turns.took_at_once(took)
+    assert turns.at_once == left
+    while turns.at_once >= PROMPT_SECONDS / 2:
+        turns.took_at_once(took)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert turns.at_once == PROMPT_SECONDS
