@@ -202,7 +202,7 @@ WALLS: dict[str, tuple[float, ...]] = {
         master_file.MAX_FILE_BYTES / MIB,
         master_file.MAX_ZONE_BYTES / MIB,
     ),
-    "lines of all zone files, each counted as often as it is included": (master_file.MAX_LINES,),
+    "lines of all zone files, each counted as often as it is included or generated": (master_file.MAX_LINES,),
     "files that include one another, that a zone includes": (
         master_file.MAX_INCLUDE_DEPTH,
         master_file.MAX_INCLUDED_FILES,

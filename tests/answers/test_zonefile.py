@@ -551,6 +551,9 @@ def test_zone_files_have_so_many_lines_together_and_one_that_has_too_many_costs_
     large.unlink()
     write(folder, "c.test.zone", "$TTL 60\n" + SOA)
     assert not folder.load().problems
+    for generated, wrong in ((17, []), (18, ["d.test.zone"])):
+        write(folder, "c.test.zone", "$TTL 60\n" + SOA + f"$GENERATE 1-{generated} x$ A 192.0.2.1\n")
+        assert [Path(p.path).name for p in folder.load().problems] == wrong, "two of 40 lines are beside it"
 
 
 def test_a_file_that_is_written_to_while_it_is_read_leaves_the_last_good_copy_until_it_is_whole(

@@ -33,8 +33,8 @@ MAX_FILE_BYTES = 256 * MIB
 MAX_ZONE_BYTES = 512 * MIB
 """What a zone's files may hold together, each counted as often as it is included."""
 MAX_LINES = 1_000_000
-"""Of all zone files together, each counted as often as it is included: a line is mostly a record, which takes
-a kilobyte of memory once it is read."""
+"""Of all zone files together, each counted as often as it is included or generated: mostly a record, of which
+each takes a kilobyte of memory once it is read."""
 TOO_MANY_LINES = f"all zone files have more than {MAX_LINES:,} lines"
 MAX_GENERATED = 65_536
 """Records that the $GENERATE lines of one zone may make."""
@@ -167,9 +167,7 @@ class MasterFile(dns.zonefile.Reader):
         if mark(path) != self.marks[path]:
             raise Wrong(self.sink.where or shown, f"{shown} is written to while it is read")
         self._count(len(data), self.sink.where or shown)
-        self.lines += data.count(NEWLINE) or data.count(b"\r")
-        if self.lines > self._most:
-            raise Wrong(self.sink.where or shown, TOO_MANY_LINES, may_pass=True)
+        self._count_lines(data.count(NEWLINE) or data.count(b"\r"), self.sink.where or shown)
         if (nul := data.find(b"\0")) >= 0:
             raise Wrong(f"{shown}:{data.count(NEWLINE, 0, nul) + 1}", "holds a NUL byte")
         text = spell_octets(data)
@@ -190,6 +188,11 @@ class MasterFile(dns.zonefile.Reader):
         self.bytes_read += bytes
         if self.bytes_read > MAX_ZONE_BYTES:
             raise Wrong(where, f"the zone has more than {MAX_ZONE_BYTES // MIB} MiB of files")
+
+    def _count_lines(self, lines: int, where: str) -> None:
+        self.lines += lines
+        if self.lines > self._most:
+            raise Wrong(where, TOO_MANY_LINES, may_pass=True)
 
     def _lines(self, shown: str) -> None:
         while True:
@@ -249,6 +252,7 @@ class MasterFile(dns.zonefile.Reader):
         self.generated += records
         if self.generated > MAX_GENERATED:
             raise ValueError(f"$GENERATE of more than {MAX_GENERATED} records")
+        self._count_lines(records, self.sink.where)
         self._count(records * sum(len(token.value) for token in tokens), self.sink.where)
         for width in _WIDTH.findall(" ".join(token.value for token in tokens)):
             if int(width[:4]) > MAX_WIDTH_CHARS:
