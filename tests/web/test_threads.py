@@ -17,7 +17,7 @@ from support.ports import free_port
 from zkdns.config import Address
 from zkdns.web import http
 from zkdns.web.scrapes import Scrapes
-from zkdns.web.threads import MAX_WAITING, MAX_WAITING_EACH, THREADS, Busy, Threads, load
+from zkdns.web.threads import MAX_WAITING, MAX_WAITING_EACH, THREADS, Busy, Share, Threads, load
 
 
 class Held:
@@ -201,3 +201,26 @@ async def test_explanations_and_the_journal_are_what_takes_long(
     writer.close()
     await web.stop()
     assert (answer.split()[1], asked) == (b"503", [is_long])
+
+
+def test_a_network_has_room_up_to_its_part_of_what_waits_and_a_new_one_until_twice_as_many_do() -> None:
+    share = Share(1)
+    for n in range(MAX_WAITING_EACH):
+        assert share.has_room("alone")
+        share.under_way["alone"] = n + 1
+    assert not share.has_room("alone")
+    share.under_way.clear()
+    part = 2
+    for n in range(MAX_WAITING // part):
+        share.under_way[f"n{n}"] = part
+    assert not share.has_room("n0")
+    assert share.has_room("new")
+    share.leave("n1")
+    assert share.has_room("n0"), "one has gone"
+    for n in range(MAX_WAITING):
+        share.under_way[f"m{n}"] = 1
+    share.under_way["n1"] += 1
+    assert not share.has_room("new")
+    share.leave("m0")
+    assert "m0" not in share.under_way
+    assert share.has_room("new")
