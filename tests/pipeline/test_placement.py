@@ -121,3 +121,4 @@ def test_a_service_that_nobody_stands_behind_any_more_stands_for_itself() -> Non
         world.hear("/services", event, registry="r2")
     world.rest()
     assert world.pipeline.services["web"].stands_for is None
+    assert "web" not in world.pipeline.routes._judged_views

@@ -75,3 +75,43 @@ def test_who_gives_names_to_nobody_elses_instances_any_more_is_compiled_without_
     world.rest()
     assert world.pipeline.services["web"] is before
     assert not world.pipeline.builder.services["web"].beyond.guests
+
+
+def of_two(first: dict[str, int], second: dict[str, int]) -> World:
+    """Two registries with these services, of one instance each."""
+    world = World(settings_of("zk://one/services", "zk://two/services"), is_read=False)
+    for registry, services in (("r1", first), ("r2", second)):
+        world.names.clear()
+        for root in ROOTS if registry == "r1" else ("/services",):
+            told = [event for name, n in services.items() for event in world.told(name, a=an_address(n))]
+            events = told if root == "/services" else []
+            world.hear(root, Begin(), *events, Whole(), Session(True), registry=registry)
+    world.settle()
+    return world
+
+
+def origins(world: World, *services: str) -> list[bool]:
+    """Whether each comes from the first registry alone."""
+    alone = world.pipeline._origins.number(("r1",))
+    return [world.pipeline.builder.services[name].origin == alone for name in services]
+
+
+def test_who_is_in_one_registry_no_more_comes_from_the_other_alone() -> None:
+    world = of_two({"web": 1}, {"web": 2})
+    assert origins(world, "web") == [False]
+    world.names.clear()
+    for event in world.told("other"):
+        world.hear("/services", event, registry="r2")
+    world.rest()
+    assert origins(world, "web") == [True]
+
+
+def test_what_a_route_led_to_by_one_that_ended_is_no_origin_any_more() -> None:
+    world = of_two({"front": 1, "middle": 2}, {"back": 3})
+    for name, to in (("front", "middle"), ("middle", "back")):
+        world.hear("/services", world.data(f"/services/{name}", f'{{"to": [{{"{to}": 1}}]}}'))
+        world.rest()
+    assert origins(world, "front", "middle") == [False, False]
+    world.hear("/services", world.data("/services/middle", "{}"))
+    world.rest()
+    assert origins(world, "front", "middle") == [True, True]
