@@ -30,6 +30,7 @@ from zkdns.answers.zonefiles import folder as folder_module
 from zkdns.answers.zonefiles import master_file
 from zkdns.answers.zonefiles import reader as reader_module
 from zkdns.answers.zonefiles.folder import ZoneFiles
+from zkdns.answers.zonefiles.hosts import find_host
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
 from zkdns.dns import ede, names
@@ -785,6 +786,36 @@ def test_where_both_hold_a_name_the_service_wins_and_it_is_a_problem(shared: Zon
     answers.replace("web", None)
     assert said(ask(answers, "web.svc.local")) == ["web.svc.local. A 192.0.2.66"]
     assert said(ask(answers, "extra.web.svc.local")) == ["extra.web.svc.local. A 192.0.2.67"]
+
+
+@pytest.mark.parametrize(
+    ("host", "found"),
+    [
+        ("mail.svc.local", (("192.0.2.25",), 60, "")),
+        ("MAIL.svc.local.", (("192.0.2.25",), 60, "")),
+        ("a.other.test", (("192.0.2.9",), 60, "")),
+        ("ext.svc.local", (("192.0.2.9",), 60, "")),
+        ("any.wild.svc.local", (("192.0.2.99",), 60, "")),
+        ("both.svc.local", (("192.0.2.1", "fd00::1"), 30, "")),
+        ("far.svc.local", ((), 0, "www.example.com.")),
+        ("round.svc.local", ((), 0, "")),
+        ("gone.svc.local", ((), 0, "")),
+        ("text.svc.local", ((), 0, "")),
+        ("nope.svc.local", None),
+        ("x.team.svc.local", None),
+        ("www.example.com", None),
+        ("a..b", None),
+    ],
+)
+def test_a_host_name_has_the_addresses_that_files_give_it(
+    folder: ZoneFolder, host: str, found: tuple[object, ...] | None
+) -> None:
+    more = "both A 192.0.2.1\nboth 30 AAAA fd00::1\nfar CNAME www.example.com.\nround CNAME round2\n"
+    more += "round2 CNAME round\ntext TXT x\nteam NS ns.team\nns.team A 192.0.2.5\n"
+    write(folder, "svc.local.zone", SHARED + more)
+    write(folder, "other.test.zone", "$TTL 60\n" + SOA + "a A 192.0.2.9\n")
+    assert folder.load().problems == ()
+    assert find_host(folder.load().zones, host) == found
 
 
 def test_no_additional_section_gives_what_gives_way_to_the_services(folder: ZoneFolder) -> None:

@@ -105,3 +105,19 @@ def test_a_name_that_a_new_zone_file_brings_is_not_answered_on_from_what_an_upst
                 eventually(lambda: addresses(server, "www.new.example") == ["192.0.2.1"])
         finally:
             upstream.kill()
+
+
+def test_an_instance_may_register_a_host_name_that_a_zone_file_has(folder: Path) -> None:
+    """No upstream is asked for names in our own zones."""
+    instances = [("a", "node-3.lab.example"), ("b", "box.svc.local"), ("c", "late.svc.local")]
+    rows = [f'[[web.instances]]\nid = "{id}"\naddress = "{host}"\nport = 80\n' for id, host in instances]
+    (folder.parent / "registry.toml").write_text("[web]\n" + "".join(rows))
+    (folder / "svc.local.zone").write_text("$TTL 60\nbox A 192.0.2.77\n")
+    with Zkdns("--zones", str(folder), registry=f"file:{folder.parent / 'registry.toml'}") as server:
+        eventually(lambda: addresses(server, "web.svc.local") == ["192.0.2.3", "192.0.2.77"])
+        (folder / "svc.local.zone").write_text("$TTL 60\nlate A 192.0.2.78\n")
+        server.signal(signal.SIGHUP)
+        eventually(lambda: addresses(server, "web.svc.local") == ["192.0.2.3", "192.0.2.78"])
+        assert [row["path"].rpartition("/")[2] for row in server.json("/api/v1/problems")["problems"]] == [
+            "b"
+        ]

@@ -26,7 +26,8 @@ class World:
     def __init__(self, *services: Service) -> None:
         self.served: dict[str, Service] = {}
         self.registered = {s.name: s for s in services}
-        self.hostnames = Hostnames(("svc.local", "two.test"), self.served)
+        self.filed: set[str] = set()
+        self.hostnames = Hostnames(("svc.local", "two.test"), self.served, is_filed=self.filed.__contains__)
         finish(self.hostnames.follow(dict(self.registered)))
 
     def publish(self, new: Service) -> set[str]:
@@ -51,6 +52,37 @@ def test_a_name_of_ours_is_followed_at_once_when_its_service_changes() -> None:
     assert world.leads_to("db.svc.local") == ("10.0.0.3",)
     assert world.leads_to("a.db.two.test") == ("10.0.0.3",)
     assert not world.hostnames.outside, "nobody else is asked for names of ours"
+
+
+def test_a_name_of_ours_that_no_service_has_may_be_a_zone_files() -> None:
+    world = World(service("web", a="box.svc.local", b="10.0.0.9"))
+
+    def read_files(*hosts: str) -> set[str]:
+        world.filed.clear()
+        world.filed.update(hosts)
+        world.hostnames.take_files()
+        finish(world.hostnames.follow(dict(world.registered)))
+        assert not world.hostnames.are_files_new
+        moved, world.hostnames.moved = world.hostnames.moved, set()
+        return moved
+
+    assert read_files("other.svc.local") == set()
+    assert not world.hostnames.outside
+    assert read_files("box.svc.local") == set(), "nobody was asked yet"
+    assert list(world.hostnames.outside) == ["box.svc.local"]
+    assert read_files("box.svc.local") == set(), "it is one already"
+    assert world.hostnames.take("box.svc.local", ("192.0.2.7",), "") == {"web"}
+    assert world.leads_to("box.svc.local") == ("192.0.2.7",)
+    assert world.publish(service("box", a="10.0.0.1")) == {"web"}
+    assert world.leads_to("box.svc.local") == ("10.0.0.1",), "the service wins"
+    world.publish(service("box"))
+    assert world.leads_to("box.svc.local") == (), "though it has no instance"
+    del world.served["box"], world.registered["box"]
+    assert world.hostnames.changed(service("box"), None) == {"web"}
+    assert world.leads_to("box.svc.local") == ("192.0.2.7",)
+    assert read_files() == {"web"}
+    assert world.leads_to("box.svc.local") == ()
+    assert not world.hostnames.outside
 
 
 def test_names_that_lead_to_each_other_keep_nothing_alive() -> None:

@@ -31,7 +31,7 @@ from zkdns.forward.machine import ask_machine
 from zkdns.lists import list_near
 from zkdns.model import Catalog, Change, Override, Problem, Service, State
 from zkdns.pipeline.driver import Driver
-from zkdns.pipeline.inputs import Ready
+from zkdns.pipeline.inputs import Ready, ZoneFilesRead
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.registry.nothing import nothing_in
 from zkdns.registry.override_nodes import flat
@@ -70,6 +70,8 @@ class Registries:
         self._loaded = asyncio.Event()
         with self.waiting.phase("reading"):
             self.driver = Driver(self.pipeline, settings.zookeeper, self._resolve, self._take_ready)
+        if self._zone_files.zones:
+            self.driver.step(ZoneFilesRead(self._zone_files.zones))  # host names may be theirs
 
     # --- what is there --------------------------------------------------------------------------------
 
@@ -87,7 +89,7 @@ class Registries:
         problems = [*self.pipeline.problems, *self._zone_files.problems]
         if self._overlay is not None:
             problems += self._overlay.problems()
-        return tuple(problems)
+        return tuple(dict.fromkeys(problems))
 
     @property
     def overrides(self) -> Mapping[tuple[str, str], Override]:

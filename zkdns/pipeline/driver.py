@@ -17,7 +17,7 @@ from itertools import count
 from typing import TypeVar
 
 from zkdns.answers.table import Delta
-from zkdns.forward.addresses import Resolved
+from zkdns.forward.addresses import Resolved, Unresolved
 from zkdns.forward.sockets import allow_many_sockets
 from zkdns.health.prober import Prober, places
 from zkdns.health.targets import Target
@@ -88,7 +88,8 @@ class Driver:
         self._due = due
         self._observe = observe
         self._loop = asyncio.get_running_loop()
-        self._lookups = Lookups(resolve, self._host_changed)
+        self._resolve_outside = resolve
+        self._lookups = Lookups(self._resolve, self._host_changed)
         self._wanted: Mapping[str, Account] = {}
         self._prober: Prober | None = None
         if replica is not None:
@@ -109,6 +110,14 @@ class Driver:
         self._mirrors: dict[frozenset[str], Mirror] = {}
         for name, registry in pipeline.registries.items():
             self.sources[name] = self._open(name, registry, zookeeper)
+
+    async def _resolve(self, host: str) -> Resolved:
+        filed = self.pipeline.overlay.find_host(host)
+        if filed is None or filed.outside:
+            return await self._resolve_outside(host if filed is None else filed.outside)
+        if not filed.addresses:
+            raise Unresolved(f"{host} has no address in the zone files")
+        return Resolved(filed.addresses, filed.ttl)
 
     @property
     def mirrors(self) -> tuple[Mirror, ...]:

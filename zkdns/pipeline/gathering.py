@@ -173,8 +173,11 @@ class Gathering:
         if self.catalog.problems is not old.problems:
             self._wall.count("catalog", self.catalog.problems)
         changed: Collection[str] = ()
-        if gatherer.services is not self._publisher.registered:
+        if gatherer.services is not self._publisher.registered or self._hostnames.are_files_new:
             yield from self._hostnames.follow(gatherer.services)
+            if moved := self._hostnames.moved:
+                self._hostnames.moved = set()
+                self._publisher.mark(moved)
             changed = yield from self._publisher.take(gatherer.services, now)
             self.defaults.forget(changed)
             if gatherer.views.are_there:  # what is ordered for instances is for their like in views, too

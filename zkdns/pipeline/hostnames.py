@@ -2,12 +2,12 @@
 
 Rules: pure; what lies outside of our zones is resolved by others, who tell `take`. A name in a zone of ours
 is looked up among what is registered by address, never by another host name, so that two services can't keep
-each other's dead addresses alive.
+each other's dead addresses alive; where nothing is, zone files may have it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -46,12 +46,14 @@ NOT_COMPLETED = Completed("", (), ())
 
 
 class Hostnames:
-    """`services`: those that are served now, by name."""
+    """`services`: those that are served now, by name. `is_filed`: whether a zone file has a host name."""
 
     def __init__(
-        self, zones: Iterable[str], services: Mapping[str, Service], wall: Wall | None = None
-    ) -> None:
+        self, zones: Iterable[str], services: Mapping[str, Service], wall: Wall | None = None,
+        is_filed: Callable[[str], bool] = lambda host: False,
+    ) -> None:  # fmt: skip
         self._wall = wall or Wall()
+        self._is_filed = is_filed
         self.problems: dict[str, Problem] = {}
         """By path of the instance: what doesn't resolve."""
         self.outside: PersistentMap[Account] = PersistentMap()
@@ -78,7 +80,12 @@ class Hostnames:
         self._stale: dict[str, set[str]] = {}
         """By service, the host names that may stand for something else than when it was completed."""
         self._unsorted: set[str] = set()
-        """Those of which an error of ours kept us from knowing where they lead."""
+        """Those of which it is not known where they lead: for an error of ours, or since files changed."""
+        self.are_files_new = False
+        """Whether zone files have changed since names were followed."""
+        self.moved: set[str] = set()
+        """The services that are to be published again since names of theirs are no zone file's any more; who
+        takes them empties it."""
 
     @property
     def all_heard(self) -> bool:
@@ -88,15 +95,16 @@ class Hostnames:
     def follow(self, registered: Mapping[str, Service]) -> Steps[None]:
         """From now on follow the host names that are registered here."""
         before, self._followed = self._followed, registered
+        self.are_files_new = False
         others: dict[str, list[str]] = {}
         if self._unsorted:
             others = {host: [] for host in self._unsorted}
+            self._unsorted = set()
         for name in differing(before, registered):
             was, now = before.get(name), registered.get(name)
             with self._wall.around((now or was or NOBODY).path, "followed"):
                 yield from self._follow_one(name, was, now, others)
         if others:
-            self._unsorted = set()
 
             def sort_out(some: Sequence[tuple[str, list[str]]]) -> None:
                 outside: dict[str, Account | None] = {}
@@ -181,6 +189,13 @@ class Hostnames:
         self._addresses[host] = addresses
         return self._users_of([host])
 
+    def take_files(self) -> None:
+        """Zone files have changed: names in our zones may be theirs, or no more, as is seen when names are
+        followed next."""
+        self.are_files_new = True
+        for led in self._led.values():
+            self._unsorted.update(led)
+
     def _users_of(self, hosts: Iterable[str]) -> set[str]:
         """Those of host names that stand for something else."""
         every: set[str] = set()
@@ -255,16 +270,16 @@ class Hostnames:
             return self._addresses.get(host, ())
         if host.rstrip(".").lower() in {f"{label}.{zone}" for zone in self._zones}:
             return ()  # the service's own name: it would keep itself alive
-        *instance, wanted_label = own
+        *instance, label = own
         wanted = instance[0] if instance else None
-        if len(instance) > 1:
-            return ()
-        for service in self._with_label(wanted_label):
-            if service.label == wanted_label and not service.view_of:
-                chosen = [i for i in service.instances if (i.label == wanted if wanted else i.answered)]
-                addresses = tuple(dict.fromkeys(a for i in chosen for a in i.registration.addresses))
-                if addresses:
-                    return addresses
+        known = [s for s in self._with_label(label) if s.label == label and not s.view_of]
+        if not known:
+            return self._addresses.get(host, ())
+        for service in known if len(instance) < 2 else ():
+            chosen = [i for i in service.instances if (i.label == wanted if wanted else i.answered)]
+            addresses = tuple(dict.fromkeys(a for i in chosen for a in i.registration.addresses))
+            if addresses:
+                return addresses
         return ()
 
     def _note_label(self, before: Service | None, after: Service | None) -> None:
@@ -294,7 +309,11 @@ class Hostnames:
                 led.pop(host, None)
             if not led:
                 del self._led[own[-1]]
-            return None
+            if not self._is_filed(host):
+                if host in self.outside:
+                    self._forget(host)
+                    self.moved |= self._users_of([host])
+                return None
         if not users:
             return None
         account = self.outside.get(host)

@@ -109,7 +109,9 @@ class Pipeline:
         self._localities = Localities(settings)
         self._localities.put_in_force(self.builder, now)
         self._origins = Origins(self.registries)
-        self._hostnames = Hostnames(settings.zone, self.services, self.wall)
+        self._hostnames = Hostnames(
+            settings.zone, self.services, self.wall, lambda host: self.overlay.find_host(host) is not None
+        )
         several = len(settings.registry) > 1
         self.routes = RouteBook(self.services, self._gatherer.views, settings.failover, several)
         # from one to the other, service by service
@@ -193,6 +195,7 @@ class Pipeline:
                     self._relocate(now)
             case ZoneFilesRead():
                 self.overlay.put(happened.zones, in_turns=True)
+                self._hostnames.take_files()
                 self._gathering.is_due = True
 
     def _heard_out(self, heard: Heard, now: float) -> None:

@@ -17,6 +17,7 @@ from zkdns.answers.builder import Builder
 from zkdns.answers.on_demand import reverse
 from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import EVERY, FILES, NO_ZONE, Name, Position, Sections, Table
+from zkdns.answers.zonefiles.hosts import FiledHost, find_host
 from zkdns.answers.zonefiles.lookup import STAR, ZoneData
 from zkdns.dns import names
 from zkdns.dns.records import pointer
@@ -50,6 +51,10 @@ class Overlay:
             name = Name(data.zone, responder=responder, origin=FILES)
             for owner in data.nodes if apex in self._zones else [apex]:
                 yield owner, name
+
+    def find_host(self, host: str) -> FiledHost | None:
+        """What the files say of a host name; None where they say nothing."""
+        return find_host(self.files, host) if self.files else None
 
     def problems(self) -> tuple[Problem, ...]:
         """The records of files that give way to something of the services' now."""
