@@ -347,3 +347,14 @@ def test_of_two_nodes_that_mean_one_instance_the_last_by_name_counts_whichever_c
         overrides.apply(data(f"{ROOT}/web/{name}", {"weight": weights[name]}, 3))
         overrides.by_service()
     assert overrides.by_instance()["web", "a%b"].weight == 3
+
+
+def test_what_moved_before_it_was_read_anew_is_not_forgotten_and_what_is_the_same_did_not_move() -> None:
+    nodes = Nodes("/zkdns/servers")
+    told = Children("/zkdns/servers", ("r1",), 2), data("/zkdns/servers/r1", b"x", 1)
+    for event in (*told, Begin(), *told, Whole()):
+        nodes.apply(event)
+    assert [*nodes.take_moved()] == [("r1",)]
+    for event in (Begin(), *told, Whole()):
+        nodes.apply(event)
+    assert not nodes.has_moved
