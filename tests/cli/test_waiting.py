@@ -1,11 +1,10 @@
-"""What people are told while a command takes its time: a bar on a terminal, in a log who does not answer."""
+"""What a person is told while a command takes its time: a bar on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 
 import io
 import re
 import socket
-import threading
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,9 @@ from support.ports import free_port
 from support.server import run
 from support.terminal import HIDDEN, SHOWN, OnTerminal
 from support.zookeeper import ZooKeeperServer
-from zkdns import cli
-from zkdns.cli import registries, waiting
-from zkdns.cli.waiting import Headway, Waiting
+from zkdns.cli import waiting
+from zkdns.cli.waiting import Headway
 from zkdns.model import Children, Data, Stat
-from zkdns.registry.zk import connect
 
 AT_ONCE = "from zkdns.cli import waiting; waiting.SOON = 0.0"
 """A test has no second to wait for, and a fast machine might not need one."""
@@ -101,33 +98,6 @@ def test_nothing_is_shown_where_nobody_looks(file: Path) -> None:
     assert done.code == 0
     assert not done.err
     assert "━" not in done.out
-
-
-@pytest.mark.parametrize("words", ["services", "services --json", "replicas", "drain web/a"])
-def test_a_zookeeper_that_does_not_answer_is_named_once_in_a_log_too(
-    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(waiting, "PLAINLY", 0.0)
-    monkeypatch.setattr(registries, "CONNECT", 2.0)
-    monkeypatch.setattr(connect.connect, "__defaults__", (2.0,))
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        hosts = f"127.0.0.1:{silent.getsockname()[1]}"
-        code, line = cli._run([*words.split(), "--registry", f"zk://{hosts}/services"])
-    shown = capsys.readouterr()
-    assert (code, shown.out, shown.err) == (1, "", f"connecting to {hosts} …\n")
-    assert hosts in line
-
-
-def test_who_answers_is_not_waited_for_in_a_log(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(waiting, "PLAINLY", 1000.0)
-    with Waiting().phase("connecting", plainly=True) as phase:
-        (timer,) = [one for one in threading.enumerate() if isinstance(one, threading.Timer)]
-        phase.tell("reading")
-        timer.join(60)
-        assert not timer.is_alive()
-    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.zookeeper

@@ -59,7 +59,7 @@ def command(url: str | None, load: options.Load, as_json: bool) -> None:
     waiting = Waiting()
     survey = Survey(start)
     with ExitStack() as stack:
-        with waiting.phase(f"connecting to {hosts}", plainly=True):
+        with waiting.phase(f"connecting to {hosts}"):
             nodes = stack.enter_context(open_nodes(hosts, settings.zookeeper))
         with waiting.phase("looking around"):
             nodes.look_around(survey)

@@ -71,7 +71,7 @@ class Operator:
         if hosts in self._away:
             raise self._away[hosts]
         if hosts not in self._ensembles:
-            with Waiting().phase(f"connecting to {hosts}", plainly=True):
+            with Waiting().phase(f"connecting to {hosts}"):
                 opened = open_nodes(hosts, self._settings.zookeeper)
                 try:
                     self._ensembles[hosts] = self._stack.enter_context(opened)

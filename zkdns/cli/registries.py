@@ -183,8 +183,7 @@ class Registries:
         self.driver.heard = lambda name, root, events: headways[name].take(root, events)
         self.driver.start()
         hosts = ", ".join(dict.fromkeys(source.url.hosts for source in zookeepers.values()))
-        what = f"connecting to {hosts}" if zookeepers else "reading"
-        with self.waiting.phase(what, plainly=bool(zookeepers)) as phase:
+        with self.waiting.phase(f"connecting to {hosts}" if zookeepers else "reading") as phase:
             await self._wait(phase, list(zookeepers.values()), list(headways.values()), ask_servers)
             self.driver.heard = None
             if ask_servers and self._mean_others():

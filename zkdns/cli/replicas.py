@@ -37,7 +37,7 @@ def command(load: options.Load, as_json: bool) -> None:
     settings = load()
     hosts = options.first_ensemble(settings, "replicas register").hosts
     with ExitStack() as stack:
-        with Waiting().phase(f"connecting to {hosts}", plainly=True):
+        with Waiting().phase(f"connecting to {hosts}"):
             nodes = stack.enter_context(open_nodes(hosts, settings.zookeeper))
         try:
             servers = nodes.get_below(SERVERS)

@@ -1,22 +1,20 @@
-"""What people are told while a command takes its time: at a terminal a bar, once a second has passed.
+"""What a person at a terminal is told while a command takes its time: a bar, once a second has passed.
 
-Rules: on stderr. The bar is gone before the result is printed. Where stderr is no terminal, one line tells
-who is waited for that does not answer, and nothing else is told. A phase that holds up the loop (a large file
-is parsed) is told by a thread of its own.
+Rules: on stderr, and only where that is a terminal; gone before the result is printed. A phase that
+holds up the loop (a large file is parsed) is told by a thread of its own.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from zkdns.cli import show
-from zkdns.cli.say import say
 from zkdns.model import Children, Data, Event
 
 T = TypeVar("T")
@@ -24,25 +22,19 @@ T = TypeVar("T")
 SOON: Final = 1.0
 """Seconds after which something is told."""
 
-PLAINLY: Final = 2.0
-"""The same where it stays, in a log: a busy machine takes a second to connect."""
-
 STEPS: Final = 200
 """How often a bar moves at most: a step costs more than compiling a small service."""
 
 
 class Phase:
-    """One thing that is waited for. `line`: what would tell it where there is no terminal."""
+    """One thing that is waited for."""
 
-    def __init__(self, progress: Progress, task: TaskID, line: threading.Timer | None = None) -> None:
+    def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress = progress
         self._task = task
-        self._line = line
 
     def tell(self, what: str, done: float | None = None) -> None:
         """`done`: how much of it, 0 to 1; None where nobody knows."""
-        if self._line is not None:
-            self._line.cancel()  # they answer
         total = None if done is None else 1.0
         self._progress.update(self._task, description=what, completed=done or 0.0, total=total)
 
@@ -56,11 +48,11 @@ class Waiting:
 
     def __init__(self) -> None:
         self._console = show.open_console(stderr=True)
-        self._began = time.monotonic()
+        self._soon = time.monotonic() + SOON
 
     @contextmanager
-    def phase(self, what: str, plainly: bool = False) -> Iterator[Phase]:
-        """Something that may take long. `plainly`: told where there is no terminal, too."""
+    def phase(self, what: str) -> Iterator[Phase]:
+        """Something that may take long."""
         progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -68,32 +60,19 @@ class Waiting:
             console=self._console,
             transient=True,
         )
-        task = progress.add_task(what, total=None)
+        phase = Phase(progress, progress.add_task(what, total=None))
         if not self._console.is_terminal or self._console.is_dumb_terminal:
-            if not plainly:
-                yield Phase(progress, task)
-                return
-            with self._timer(PLAINLY, lambda: say(f"{what} …", err=True)) as line:
-                yield Phase(progress, task, line)
+            yield phase
             return
+        starting = threading.Timer(max(0.0, self._soon - time.monotonic()), progress.start)
+        starting.daemon = True
+        starting.start()
         try:
-            with self._timer(SOON, progress.start):
-                yield Phase(progress, task)
+            yield phase
         finally:
+            starting.cancel()
+            starting.join()
             progress.stop()
-
-    @contextmanager
-    def _timer(self, seconds: float, do: Callable[[], None]) -> Iterator[threading.Timer]:
-        """Do this so long after the beginning, if it is not over then."""
-        left = self._began + seconds - time.monotonic()
-        timer = threading.Timer(max(0.0, left), do)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield timer
-        finally:
-            timer.cancel()
-            timer.join()
 
     def each(self, every: Sequence[T], what: str) -> Iterator[T]:
         """The same, one by one."""
