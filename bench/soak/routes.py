@@ -55,8 +55,9 @@ def judge_addresses(reply: Reply, told: Told, truth: Truth) -> Iterator[str]:
     wanted = {a for a in addresses if (ipaddress.ip_address(a).version == 6) == is_six}
     if reply.texts() != wanted:
         yield f"{sorted(reply.texts())} given, and not {sorted(wanted)}"
-    if wanted and told.note not in reply.told_why():
-        yield f"says {reply.told_why()}, and not {told.note!r}"
+    note = f"{reply.name.partition('.')[0]}: {told.note}" if told.note else ""
+    if wanted and note not in reply.told_why():
+        yield f"says {reply.told_why()}, and not {note!r}"
 
 
 def judge_targets(reply: Reply, told: Told, truth: Truth) -> Iterator[str]:

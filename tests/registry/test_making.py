@@ -106,11 +106,11 @@ def test_what_is_told_of_a_service_while_it_is_made_counts_and_who_changes_all_t
     before = tree.catalog().services["web"]
     shown = []
     for turn in range(200):
-        write(tree, ensemble, "web/i00000", A if turn % 2 else B)
+        write(tree, ensemble, "web/i00000", b'{"address": "10.0.1.%d", "port": 80}' % turn)
         tree.work(lambda: True)
         shown.append(tree.show().services["web"])
     assert len({id(service) for service in shown} - {id(before)}) > 2
-    assert tree.catalog().services["web"].instances[0].addresses == ("10.0.0.1",)
+    assert tree.catalog().services["web"].instances[0].addresses == ("10.0.1.199",)
     assert tree.backlog == 0
 
 

@@ -29,7 +29,7 @@ class Says:
     def __init__(self, sections: Sections) -> None:
         self.sections = sections
 
-    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position, room: int) -> Sections:
         return self.sections
 
 
@@ -72,7 +72,7 @@ def test_a_service_that_stays_deferred_is_asked_to_be_compiled_so_often_and_no_m
     asked: list[str] = []
 
     class Sleeps:
-        def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
+        def answer(self, qname: bytes, qtype: int, table: Table, position: Position, room: int) -> Sections:
             raise Asleep("web")
 
     table = Answers(["svc.local"]).table

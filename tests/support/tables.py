@@ -156,7 +156,7 @@ def compiled(draw: st.DrawFn) -> Answers:
 class Strange:
     """A name that needs more than the table: the native engine must not answer for it."""
 
-    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> object:
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position, room: int) -> object:
         raise AssertionError("the plain case does not come here")
 
 
