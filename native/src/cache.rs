@@ -21,6 +21,9 @@ use std::time::Instant;
 /// Answers that wait to be fetched anew; more are told again by the next who asks.
 const DUE: usize = 1000;
 
+/// Replies that are let go of in a row, in a millisecond: all that are kept may speak of one name.
+const GONE_AT_A_TIME: usize = 1000;
+
 pub type Held = Index<Stored>;
 
 impl Aged for Stored {
@@ -42,6 +45,8 @@ struct Inside {
     /// Reverse names come and go with instances, one by one, so they are found by name. All that is kept may
     /// speak of one: each is taken out of these places without a look at the others.
     reverse: HashMap<Box<[u8]>, BTreeSet<u32>>,
+    /// What nobody is given any more, and is not let go of yet: some whenever something is kept.
+    gone: Vec<Arc<Stored>>,
 }
 
 pub struct Cache {
@@ -57,7 +62,8 @@ pub struct Cache {
 impl Cache {
     /// `now`: by the clock that all times of the kept are by.
     pub fn new(bytes: u64, entries: u64, now: f64) -> Cache {
-        let inside = Inside { ledger: Ledger::new(bytes, entries), reverse: HashMap::new() };
+        let inside =
+            Inside { ledger: Ledger::new(bytes, entries), reverse: HashMap::new(), gone: Vec::new() };
         Cache {
             held: ArcSwap::default(),
             inside: Mutex::new(inside),
@@ -86,7 +92,8 @@ impl Cache {
     /// The reply of a key, expired or not, save those that are past keeping.
     pub fn get(&self, key: &[u8], now: f64) -> Option<Arc<Stored>> {
         let held = self.held();
-        held.find(self.hash(key), key).filter(|stored| now < stored.expires + KEEP).cloned()
+        let stored = held.find(self.hash(key), key).filter(|stored| now < stored.expires + KEEP);
+        stored.filter(|stored| !stored.is_forgotten()).cloned()
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -109,6 +116,7 @@ impl Cache {
     /// Keeps a reply, in place of what has its key. `share`: of whose asking it came.
     pub fn put(&self, stored: Stored, share: u8, now: f64) {
         let mut inside = self.inside();
+        self.let_go(&mut inside);
         let held = Held::clone(&self.held());
         let hash = self.hash(stored.key());
         let (key, weight) = (stored.key().to_vec(), stored.weight());
@@ -153,7 +161,7 @@ impl Cache {
         (self.hash(gone.key()), Change { key: gone.key().to_vec(), value: None })
     }
 
-    /// Lets go of all that says something of these names, whatever it was asked for; with `below` of what
+    /// From now on nobody is given what says something of these names, whatever it was asked for; with `below` of what
     /// is below them, too. They are in lower case. A look at all that is kept, save for reverse names alone.
     pub fn forget(&self, names: &[&[u8]], below: bool) {
         let mut inside = self.inside();
@@ -172,22 +180,35 @@ impl Cache {
             };
             places.extend(inside.ledger.values().filter(|(_, stored)| meant(stored)).map(|(at, _)| at));
         }
-        if !places.is_empty() {
-            self.drop_all(&mut inside, &places);
-        }
+        let there = places.iter().filter_map(|at| inside.ledger.at(*at));
+        let gone: Vec<Arc<Stored>> = there.filter(|stored| stored.forget()).cloned().collect();
+        inside.gone.extend(gone);
+        self.let_go(&mut inside);
     }
 
     pub fn clear(&self) {
         let mut inside = self.inside();
         inside.ledger.clear();
         inside.reverse.clear();
+        inside.gone.clear();
         self.held.store(Arc::default());
     }
 
-    fn drop_all(&self, inside: &mut Inside, places: &[u32]) {
-        let gone: Vec<Arc<Stored>> = places.iter().filter_map(|at| inside.ledger.remove(*at)).collect();
-        let held = Held::clone(&self.held());
-        self.take_out(inside, held, Vec::new(), &gone);
+    /// Takes out some of what is forgotten, where it still stands.
+    fn let_go(&self, inside: &mut Inside) {
+        let left = inside.gone.len().saturating_sub(GONE_AT_A_TIME);
+        let some = inside.gone.split_off(left);
+        let mut gone = Vec::new();
+        for one in some {
+            let place = one.place.load(Relaxed);
+            if inside.ledger.at(place).is_some_and(|there| Arc::ptr_eq(there, &one)) {
+                gone.extend(inside.ledger.remove(place));
+            }
+        }
+        if !gone.is_empty() {
+            let held = Held::clone(&self.held());
+            self.take_out(inside, held, Vec::new(), &gone);
+        }
     }
 
     /// Whether there was room to say that this one is to be fetched anew.
@@ -281,7 +302,7 @@ impl<'c> Reading<'c> {
 
     /// What there is to say of a name that is not ours, to a client that may have names forwarded:
     /// whether a reply was appended to `out`, and whether one is now due to be fetched anew. None: it
-    /// is not at hand, or expired, and Python's to say.
+    /// is not at hand, or expired, or forgotten, and Python's to say.
     #[inline]
     pub fn give(
         &mut self,
@@ -296,7 +317,7 @@ impl<'c> Reading<'c> {
         let held = self.held.get_or_insert_with(|| cache.held());
         let stored = held.find(hash, asked.outside_key())?;
         let now = *now.get_or_insert_with(|| cache.now());
-        if now >= stored.expires {
+        if now >= stored.expires || stored.is_forgotten() {
             return None;
         }
         let due = stored.hit(now) && self.cache.tell_due(stored);

@@ -200,8 +200,13 @@ impl<T: Aged> Ledger<T> {
         true
     }
 
+    /// What stands at a place.
+    pub fn at(&self, at: u32) -> Option<&Arc<T>> {
+        self.nodes[at as usize].value.as_ref()
+    }
+
     pub fn remove(&mut self, at: u32) -> Option<Arc<T>> {
-        self.nodes[at as usize].value.as_ref()?;
+        self.at(at)?;
         self.unlink(at);
         self.free.push(at);
         self.nodes[at as usize].value.take()

@@ -2,7 +2,7 @@
 //! `zkdns/forward/stored.py`.
 //!
 //! Rules: no I/O; the clock is an argument; never written once it is kept, but for how often it was
-//! asked for. A body stands behind any spelling of its question: pointers aim at the question or
+//! asked for, and that it is given no more. A body stands behind any spelling of its question: pointers aim at the question or
 //! inside the body, and a question's length is its key's.
 
 use crate::entry::TooLong;
@@ -49,6 +49,7 @@ pub struct Stored {
     frequency: AtomicU8,
     hits: AtomicU8,
     renewed: AtomicBool,
+    forgotten: AtomicBool,
 }
 
 /// What Python says of a reply.
@@ -132,6 +133,7 @@ impl Stored {
             frequency: AtomicU8::new(0),
             hits: AtomicU8::new(0),
             renewed: AtomicBool::new(false),
+            forgotten: AtomicBool::new(false),
         })
     }
 
@@ -178,6 +180,15 @@ impl Stored {
             self.hits.store(hits + 1, Relaxed);
         }
         now >= self.renew_at && hits >= OFTEN && !self.renewed.swap(true, Relaxed)
+    }
+
+    /// Nobody is given this any more, wherever it stands. Whether that is new.
+    pub fn forget(&self) -> bool {
+        !self.forgotten.swap(true, Relaxed)
+    }
+
+    pub fn is_forgotten(&self) -> bool {
+        self.forgotten.load(Relaxed)
     }
 
     /// Nobody could be told.

@@ -125,6 +125,26 @@ fn reverse_names_are_found_by_name_however_others_come_and_go() {
 }
 
 #[test]
+fn of_thousands_that_speak_of_one_name_few_go_in_a_row_and_none_is_given_again() {
+    let cache = Cache::new(64 << 20, 100_000, 0.0);
+    let keys: Vec<Vec<u8>> = (0..5000u16).map(|qtype| key(REVERSE, qtype, 0)).collect();
+    keys.iter().for_each(|key| cache.put(stored(key, 60, 0.0, 1), 0, 0.0));
+    cache.forget(&[REVERSE], false);
+    assert_eq!(cache.len(), 4000);
+    cache.forget(&[REVERSE], false);
+    assert_eq!(cache.len(), 3000);
+    assert!(keys.iter().all(|key| cache.get(key, 1.0).is_none()));
+    assert!((0..5000).all(|qtype| ask(&cache, &query(REVERSE, qtype, 0), 1.0).is_none()));
+    // What is said anew is not what was forgotten, and stays.
+    for (turn, left) in [2000, 1000, 1, 1].into_iter().enumerate() {
+        cache.put(stored(&keys[1], 60, 1.0, turn as u8), 0, 1.0);
+        assert_eq!(cache.len(), left);
+        assert_eq!(read(&ask(&cache, &query(REVERSE, 1, 0), 1.0).unwrap().0, REVERSE).1, turn as u8);
+    }
+    assert!(cache.used() < 1000);
+}
+
+#[test]
 fn bytes_and_number_are_bounded_and_an_expired_one_is_kept_for_a_day() {
     for (bytes, entries) in [(1 << 20, 50), (10_000, 1000)] {
         let cache = Cache::new(bytes, entries, 0.0);
