@@ -109,6 +109,7 @@ def test_what_usual_services_take_is_compiled_at_once() -> None:
         (3, 3, "their own"),
         (12, 3, "three"),
         (20, 3, "the same"),
+        (20, 3, "three"),
         (40, 0, "three"),
     ):
         world = World(threads=True)

@@ -31,12 +31,13 @@ DECIDED: Final = 3
 
 
 def cycles_of(weights: Sequence[int], sizes: Collection[int] = ()) -> int:
-    """For a name and those below it, with so many instances each: each has a cycle, and orders for it. Where
-    all weigh the same, names of as many share theirs."""
+    """For a name and those below it, with so many instances each: each has a cycle, and orders for it. Names
+    that give all of them share theirs, and where all weigh the same, so do names of as many."""
     count = len(weights)
     if len({*weights}) < 2:
         return sum([_cycle_of(size, size) for size in {count, *sizes}])
-    return _cycle_of(count, sum(weights) // gcd(*weights)) * (1 + len(sizes))
+    of_some = sum([size < count for size in sizes])
+    return _cycle_of(count, sum(weights) // gcd(*weights)) * (1 + of_some)
 
 
 def _cycle_of(count: int, turns: int) -> int:
