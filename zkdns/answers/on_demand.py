@@ -22,12 +22,9 @@ from zkdns.answers.spliced import MAX_RECORDS
 from zkdns.answers.table import ANSWERED_ANY, EVERY, NO_NAME, NODATA, OWN, Position, Sections, Table
 from zkdns.dns import names
 from zkdns.dns.packet import MAX_MESSAGE_BYTES
-from zkdns.dns.records import OWNER, addresses, pointer, record, srv, txt
+from zkdns.dns.records import OWNER, RECORD_BYTES, addresses, pointer, record, srv, txt
 from zkdns.dns.types import ANY, PTR, SRV, TXT
 from zkdns.model import MAX_WEIGHT, Instance, Service
-
-RECORD_BYTES = len(record(OWNER, PTR, 0, b""))
-"""What a record takes beside its data."""
 
 MANY = 16
 """A reverse name's records are kept where there are more: fewer are spelled as fast as they are found."""

@@ -17,6 +17,9 @@ from zkdns.dns.types import AAAA, HINFO, IN, SRV, TXT, A
 OWNER: Final = b"\xc0\x0c"
 """A pointer to the question's name, which begins at offset 12."""
 
+RECORD_BYTES: Final = len(OWNER) + struct.calcsize("!HHIH")
+"""What a record takes beside its rdata, its owner a pointer: type, class, TTL and length follow."""
+
 MAX_TXT_BYTES = 64_000
 """Bytes of a TXT record's rdata: its registration may hold a megabyte of meta."""
 

@@ -16,7 +16,7 @@ from zkdns.answers import on_demand
 from zkdns.answers.table import EVERY, FILES, Entry, Name, Position, Sections, Table, Unready, Zone
 from zkdns.dns import ede, names, subnet
 from zkdns.dns.packet import DROP, NSID
-from zkdns.dns.records import RFC8482, pointer, txt
+from zkdns.dns.records import RECORD_BYTES, RFC8482, pointer, txt
 from zkdns.dns.reply import AA, QR, Reply, close, fail, opt, pack_head
 from zkdns.dns.types import AAAA, ANY, CH, FORMERR, IN, NOERROR, NXDOMAIN, OPT, REFUSED, SERVFAIL, TXT, A
 from zkdns.serve.request import Request
@@ -54,8 +54,6 @@ _NO_DATA = frozenset({0, OPT, 249, 250, 251, 252, 253, 254})
 
 MANY = 100
 """Records from which on an answer is put together with more care for its length."""
-_MIN_RECORD_BYTES = 12
-"""Bytes of a record without rdata: owner C00C, type, class, TTL, length."""
 
 _NOTHING = Sections()
 _ID_SERVER = names.wire("id.server")
@@ -183,7 +181,7 @@ def _positive_tiers(request: Request, entry: Entry, n: int, stale: bytes, table:
     """The same where there are several tiers, many records, additional ones that repeat, or little room."""
     chosen: list[bytes] = []
     extras: list[tuple[bytes, int]] = []
-    most = request.room // _MIN_RECORD_BYTES + 1
+    most = request.room // RECORD_BYTES + 1
     reply, options = Reply(request, AA | request.ra), _options(request, table, stale + entry.ede)
     for tier in entry.tiers:
         rotation = tier.rotation
@@ -298,9 +296,9 @@ def _on_demand(request: Request, sections: Sections, zone: int, stale: bytes, ta
     answer = sections.answer
     reply = Reply(request, request.ra | (AA if sections.aa else 0))
     options = _options(request, table, stale + sections.ede)
-    if len(answer) > request.room // _MIN_RECORD_BYTES:
+    if len(answer) > request.room // RECORD_BYTES:
         # So many don't fit, and reading them all would cost a client's neighbours (61 bytes ask for it).
-        return reply.write(sections.rcode, answer[: request.room // _MIN_RECORD_BYTES + 1], options=options)
+        return reply.write(sections.rcode, answer[: request.room // RECORD_BYTES + 1], options=options)
     if sections.outside and request.ra and request.packet[2] & 1:
         return Follow(sections.outside, answer, options)
     return reply.write(
