@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from zkdns.answers.zonefiles.lookup import MAX_CHAIN, Kind, RRset, ZoneData
+from zkdns.answers.zonefiles.lookup import MAX_CHAIN, Kind, RRset, ZoneData, zone_of
 from zkdns.dns import names
 from zkdns.dns.types import AAAA, A
 
@@ -33,7 +33,7 @@ def find_host(files: Mapping[bytes, ZoneData], host: str) -> FiledHost | None:
         return None
     ttl = _MAX_TTL
     for n in range(MAX_CHAIN):
-        zone = next((files[above] for above in (name, *names.suffixes(name)) if above in files), None)
+        zone = zone_of(name, files)
         if zone is None:
             return FiledHost(outside=names.text(name)) if n else None
         steps = [zone.lookup(name, rtype) for rtype in (A, AAAA)]

@@ -133,7 +133,7 @@ class ZoneData:
             end = find_service(structs.replace(asked, qname=name))
             if end is not None:
                 return reply.join(end)
-            following = self._zone_of(name)
+            following = zone_of(name, self.family or {self.apex: self})
             if following is None:
                 return reply.sections(outside=name)  # the rest is someone else's to tell
             zone = following
@@ -178,13 +178,10 @@ class ZoneData:
         step = self.lookup(name, rtype)
         return step.rrset if step.kind is Kind.FOUND else None
 
-    def _zone_of(self, name: bytes) -> ZoneData | None:
-        for owner in (name, *names.suffixes(name)):
-            if owner == self.apex:
-                return self
-            if owner in self.family:
-                return self.family[owner]
-        return None
+
+def zone_of(name: bytes, zones: Mapping[bytes, ZoneData]) -> ZoneData | None:
+    """The nearest of these zones, by their apexes, that the name is in."""
+    return next((zones[above] for above in (name, *names.suffixes(name)) if above in zones), None)
 
 
 def _is_within(name: bytes, apex: bytes) -> bool:

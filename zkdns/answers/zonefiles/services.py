@@ -15,10 +15,8 @@ from zkdns.answers.table import FILES, Entry, Name, Position, Responder, Section
 from zkdns.dns import names
 from zkdns.dns.message import NUMBERS
 from zkdns.dns.rdata import detach
+from zkdns.dns.records import RECORD_BYTES
 from zkdns.dns.types import AAAA, NXDOMAIN, SERVFAIL, A
-
-_MIN_RECORD_BYTES = 12
-"""Bytes of a record without rdata, its owner a pointer."""
 
 _ADDRESSES = (b"\xc0\x0c\0\1", b"\xc0\x0c\0\x1c")
 """How records begin that point at their question with their owner alone, of which there are the most."""
@@ -45,26 +43,31 @@ def find_service(asked: Asked) -> Sections | None:
         if entry.variants is None:
             return _give_behind(asked, entry)
         return Sections(by_client=partial(_give_near, asked, entry))
-    for suffix in (qname, *names.suffixes(qname)):
-        known = table.names.get(suffix)
-        if known is None:
-            continue
-        if known.origin == FILES:
-            return None
-        if table.stale[known.origin] is None:
-            return Sections(rcode=SERVFAIL)
-        sections = _below(known, suffix, asked)
-        if sections.answer or sections.authority:
-            return replace(sections, answer=_detach(asked, sections.answer))
-        zone = table.zones[known.zone]
-        return replace(sections, authority=(zone.apex + zone.soa,))
-    return None
+    held = _holder_of(qname, table)
+    if held is None:
+        return None
+    suffix, known = held
+    if table.stale[known.origin] is None:
+        return Sections(rcode=SERVFAIL)
+    sections = _below(known, suffix, asked)
+    if sections.answer or sections.authority:
+        return replace(sections, answer=_detach(asked, sections.answer))
+    zone = table.zones[known.zone]
+    return replace(sections, authority=(zone.apex + zone.soa,))
 
 
 def is_held(qname: bytes, table: Table) -> bool:
     """Whether what a file says of this name gives way to the services."""
-    names_above = (table.names.get(suffix) for suffix in (qname, *names.suffixes(qname)))
-    return next((known.origin != FILES for known in names_above if known is not None), False)
+    return _holder_of(qname, table) is not None
+
+
+def _holder_of(qname: bytes, table: Table) -> tuple[bytes, Name] | None:
+    """The nearest name at or above this one, where that is the services' and no file's."""
+    for suffix in (qname, *names.suffixes(qname)):
+        known = table.names.get(suffix)
+        if known is not None:
+            return (suffix, known) if known.origin != FILES else None
+    return None
 
 
 def _give_behind(asked: Asked, entry: Entry) -> Sections:
@@ -116,7 +119,7 @@ def _records_at(entry: Entry, n: int, room: int) -> Iterator[bytes]:
     for tier in entry.tiers:
         rotation = tier.rotation
         k = rotation.sequence[n % len(rotation.sequence)]
-        for i in rotation.head(k, room // _MIN_RECORD_BYTES + 1):
+        for i in rotation.head(k, room // RECORD_BYTES + 1):
             yield tier.records[i]
             room -= len(tier.records[i])
             if room < 0:
