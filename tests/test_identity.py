@@ -48,6 +48,7 @@ def test_what_was_made_of_one_that_stayed_is_carried_on_to_where_it_stands_now(
 def test_in_steps_the_same_is_found(old: list[object], new: list[object], glances: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(identity, "GLANCES", glances)
+        patch.setattr(identity, "LONG", 0)
         assert finish(identity.apart_in_steps(old, new)) == apart(old, new)
 
 

@@ -31,14 +31,14 @@ def apart(old: Sequence[T], new: Sequence[T]) -> Both[T]:
 
 
 def apart_in_steps(old: Sequence[T], new: Sequence[T]) -> Steps[Both[T]]:
-    """The same with pauses: to look at tens of thousands takes as many tenths of a microsecond."""
-    ours, theirs = yield from _search(old, new)
+    """The same, of many with pauses: to look at tens of thousands takes as many tenths of a microsecond."""
+    ours, theirs = (yield from _search(old, new)) if len(old) > LONG else _where_apart(old, new)
     return [*map(old.__getitem__, ours)], [*map(new.__getitem__, theirs)]
 
 
 def moved(old: Sequence[T], new: Sequence[T]) -> Steps[Both[T]]:
     """Those of the old ones and of the new ones that are not the same object in both, in their order."""
-    old, new = (yield from apart_in_steps(old, new)) if len(old) > LONG else apart(old, new)
+    old, new = yield from apart_in_steps(old, new)
     if not (old and new) or len(old) == len(new) == 1:
         return old, new
     ours: set[int] = set()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from zkdns.identity import LONG, apart, apart_in_steps, carry
+from zkdns.identity import apart_in_steps, carry
 from zkdns.model import Instance, Problem, Service, State
 from zkdns.persistent import PersistentMap, differing
 from zkdns.pipeline.sessions import NOBODY
@@ -132,7 +132,7 @@ class Hostnames:
                     holders[host] = Account(name, i.owner, i.registry, i.zxid)
 
         old = before.instances if before is not None else ()
-        come = ((yield from apart_in_steps(old, instances)) if len(old) > LONG else apart(old, instances))[1]
+        _, come = yield from apart_in_steps(old, instances)
         yield from walk(instances if needs else come, note)
         if not (needs or holders):
             return  # it has no host names, and had none
