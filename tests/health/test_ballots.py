@@ -182,7 +182,8 @@ def test_of_the_same_ballots_the_one_that_was_written_is_read_again() -> None:
     assert world.ballots.voters == {"me", "r1", "r2"}
 
 
-def test_who_was_written_again_is_believed_once_what_it_says_now_is_read() -> None:
+def back_after_an_outage() -> Read:
+    """Where r1 had said that all is well before it."""
     world = Read()
     world.ballots.see({"r1": 1.0})
     world.ballots.take({"r1": good()})
@@ -190,6 +191,11 @@ def test_who_was_written_again_is_believed_once_what_it_says_now_is_read() -> No
     world.ballots.find(NOW)
     world.ballots.lose()
     world.ballots.find(NOW + 100)
+    return world
+
+
+def test_who_was_written_again_is_believed_once_what_it_says_now_is_read() -> None:
+    world = back_after_an_outage()
     assert world.ballots._doubtful == {"r1"}
     world.ballots.take({"r1": json.dumps({"bad": {"/s/web/a": "refused"}}).encode()})
     world.ballots.see({"r1": 2.0})
@@ -200,13 +206,7 @@ def test_who_was_written_again_is_believed_once_what_it_says_now_is_read() -> No
 
 
 def test_while_it_is_out_of_reach_again_no_time_ends_the_doubts() -> None:
-    world = Read()
-    world.ballots.see({"r1": 1.0})
-    world.ballots.take({"r1": good()})
-    world.all()
-    world.ballots.find(NOW)
-    world.ballots.lose()
-    world.ballots.find(NOW + 100)
+    world = back_after_an_outage()
     assert world.ballots.believed_at == NOW + 100 + SESSION
     world.ballots.lose()
     assert world.ballots.believed_at is None
