@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import threading
@@ -12,6 +13,7 @@ from weakref import ref
 
 import pytest
 
+from support.waiting import until
 from zkdns.server import collector
 
 MANY, A_TURN = 8_000, 100
@@ -67,12 +69,12 @@ def test_what_a_storm_makes_old_is_left_and_not_counted(monkeypatch: pytest.Monk
     held: list[list[int]] = []
     most = 0
     counted = noted(monkeypatch)
-    for second in range(1, 5):
+    for looks in range(1, 5):
         for _ in range(100):
             held += [[n] for n in range(1000)]
             collector.look()
             most = max(most, gc.get_count()[2])
-        collector.tend(second)
+        collector.tend(looks)
     assert counted == []
     assert most < 1.1 * collector.FEW / 1000, "looks before what they made old is left"
 
@@ -82,25 +84,79 @@ def test_what_else_comes_is_counted_when_as_much_came_as_can_be_looked_at(
 ) -> None:
     held: list[list[int]] = []
     counted = noted(monkeypatch)
-    for second in range(1, 50):
+    for looks in range(1, 50):
         held += [[n] for n in range(8000)]
-        collector.tend(second)
+        tend(looks)
     assert max(counted) < 1.2 * collector.FEW + 8000
     assert len(counted) <= len(held) / (collector.FEW / 5) + 1
     counted.clear()
-    for second in range(1, 50):
-        collector.tend(second)
+    for looks in range(1, 50):
+        tend(looks)
     assert len(counted) <= 1
 
 
+def test_what_takes_the_place_of_others_is_told_from_what_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is new less what is gone is nothing here, and all of it is old in the end."""
+    held: list[list[int]] = [[n] for n in range(2 * collector.FEW)]
+    collector.leave()
+    counted, looked = noted(monkeypatch), gc.get_stats()[2]["collections"]
+    for looks in range(1, 20):
+        for at in range(0, 5000, A_TURN):
+            at += looks * 5000 % len(held)
+            held[at : at + A_TURN] = [[n] for n in range(A_TURN)]
+        tend(looks)
+    assert counted, "else all would be looked at in a minute"
+    assert max(counted) < 2 * collector.FEW
+    assert gc.get_stats()[2]["collections"] == looked
+
+
+def test_much_that_came_between_two_looks_is_left_and_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = noted(monkeypatch)
+    held = [[n] for n in range(3 * collector.FEW)]
+    tend(1)
+    assert counted == []
+    assert gc.get_freeze_count() > len(held)
+
+
+async def test_no_two_looks_are_in_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "PAUSE", 0.0)
+    monkeypatch.setattr(collector, "LOOKS_BACK", 2)
+    loop, turns, looks = asyncio.get_running_loop(), [0], list[tuple[int, int]]()
+
+    def turn() -> None:
+        turns[0] += 1
+        loop.call_soon(turn)
+
+    def note(phase: str, about: dict[str, int]) -> None:
+        if phase == "start":
+            looks.append((turns[0], about["generation"]))
+
+    turn()
+    gc.callbacks.append(note)
+    following = asyncio.create_task(collector.follow())
+    try:
+        await until(lambda: sum(generation == 2 for _, generation in looks) >= 3)
+    finally:
+        gc.callbacks.remove(note)
+        following.cancel()
+    assert {generation for _, generation in looks} == {1, 2}
+    assert len({at for at, _ in looks}) == len(looks)
+
+
+def tend(looks: int) -> None:
+    collector.look_at_young()
+    collector.tend(looks)
+
+
 def noted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many objects were counted each time."""
+    """How many old objects were counted each time."""
     counted: list[int] = []
     get_objects = gc.get_objects
 
     def note(generation: int) -> list[object]:
         every = get_objects(generation)
-        counted.append(len(every))
+        if generation == 2:
+            counted.append(len(every))
         return every
 
     monkeypatch.setattr(gc, "get_objects", note)
@@ -115,13 +171,13 @@ class Circle:
 def test_a_circle_that_waited_until_it_was_old_goes_within_a_minute() -> None:
     """As those do that aiohttp leaves of a path that is not there, on a connection that is kept."""
     circle = Circle()
-    collector.tend(1)
-    collector.tend(2)
+    tend(1)
+    tend(2)
     gone = ref(circle)
     del circle
-    collector.tend(collector.LOOKS_BACK - 1)
+    tend(collector.LOOKS_BACK - 1)
     assert gone() is not None, "it was young"
-    collector.tend(collector.LOOKS_BACK)
+    tend(collector.LOOKS_BACK)
     assert gone() is None
 
 
@@ -129,14 +185,15 @@ def test_what_a_registry_brings_is_left_at_once_and_never_looked_through() -> No
     before = gc.get_stats()[2]["collections"]
     brought = [[n] for n in range(collector.FEW + collector.YOUNG)]
     frozen = gc.get_freeze_count()
-    collector.tend(collector.LOOKS_BACK)
+    tend(collector.LOOKS_BACK)
     assert gc.get_stats()[2]["collections"] == before
     assert gc.get_freeze_count() > frozen + len(brought) - collector.YOUNG
-    collector.tend(2 * collector.LOOKS_BACK)
+    tend(2 * collector.LOOKS_BACK)
     assert gc.get_stats()[2]["collections"] == before + 1, "little is left that is old"
 
 
-def test_a_tuple_that_a_thread_makes_meanwhile_has_no_other_holder() -> None:
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_tuple_that_a_thread_makes_meanwhile_has_no_other_holder(is_old: bool) -> None:
     is_begun, may_end = threading.Event(), threading.Event()
 
     def items() -> Iterator[int]:
@@ -153,9 +210,13 @@ def test_a_tuple_that_a_thread_makes_meanwhile_has_no_other_holder() -> None:
     with ThreadPoolExecutor(1) as threads:
         making = threads.submit(lambda: tuple(items()))
         is_begun.wait(10)
+        if is_old:
+            held = [[n] for n in range(collector.FEW + collector.YOUNG)]
+            collector.look_at_young()
+            assert held
         sys.setprofile(let_it_end)
         try:
-            collector.tend(1)
+            collector.tend(1) if is_old else collector.look_at_young()
         finally:
             sys.setprofile(None)
             may_end.set()

@@ -431,3 +431,9 @@ async def test_a_registry_that_goes_and_comes_is_a_line_in_the_log(
         one.server._take_ready(Ready(changes=(Change(NOW, 1, "", "r1", "registry", was, now),)))
     assert "the registry is out of reach: answers go on from what was last known (EDE 3)" in caplog.text
     assert "the registry is back" in caplog.text
+
+
+async def test_the_collector_looks_at_little_at_a_time_whatever_comes(start: Start) -> None:
+    await start()
+    looks = gc.get_stats()[1]["collections"]
+    await until(lambda: gc.get_stats()[1]["collections"] >= looks + 3)

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import count
 from typing import Any
 
 from zkdns import __version__
@@ -172,6 +171,7 @@ class Server:
         self._spawn(self._remember(), "state")
         self._spawn(advertised.follow(self.settings, self.replica.move), "advertise")
         self._spawn(self._tick(), "tick")
+        self._spawn(collector.follow(), "collect")
         self._spawn(self._follow_zone_files(), "follow zone files")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -234,10 +234,9 @@ class Server:
 
     async def _tick(self) -> None:
         """What is looked at every second: the clock, the state directory, systemd."""
-        for second in count():
+        while True:
             await asyncio.sleep(1.0)
             try:
-                collector.tend(second)
                 self.driver.look()
                 joining = self._joining is not None and not self._joining.done()
                 self.notifier.wait("waits for the registry to be read", joining=joining)

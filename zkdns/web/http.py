@@ -113,6 +113,8 @@ class Web:
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.match_info.http_exception is not None:
+                vars(request.match_info.route).clear()  # a cycle for each path at which nothing is
             guest = self._door.guest(request.transport) if self._door is not None else None
             if guest is None:
                 return await _guard(request, handler, names)
@@ -353,9 +355,12 @@ async def _guard(request: web.Request, handler: Handler, names: frozenset[str]) 
         if "Host" in request.headers and not is_own_host(request.headers["Host"], names):
             error = "this server is no such host: ask it by address, or name the host in http_hosts"
             response = _json({"error": error}, 421)
+        elif (missing := request.match_info.http_exception) is not None:
+            raise missing
         else:
             response = await handler(request)
     except web.HTTPException as error:
+        error.__traceback__ = None  # its frames know what it is of, which knows it
         response = _json({"error": error.reason.lower()}, error.status)
         if allow := error.headers.get("Allow"):
             response.headers["Allow"] = allow

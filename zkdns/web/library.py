@@ -38,3 +38,22 @@ with _without_the_machines():
 # It stands in each reply, in those that aiohttp makes by itself too. What it names otherwise, the
 # versions of Python and of aiohttp, helps nobody but who looks for a hole (RFC 9110, section 10.2.4).
 web_response.SERVER_SOFTWARE = "zkdns"  # type: ignore[attr-defined]
+
+
+_handle_error = web.RequestHandler.handle_error
+
+
+def _tell(
+    handler: web.RequestHandler,
+    request: web.BaseRequest,
+    status: int = 500,
+    exc: BaseException | None = None,
+    message: str | None = None,
+) -> web.StreamResponse:
+    """What can't be read is told; what was raised for it knows the frame that caught it, which knows that."""
+    if isinstance(exc, HttpProcessingError):
+        exc.__traceback__ = None
+    return _handle_error(handler, request, status, exc, message)
+
+
+web.RequestHandler.handle_error = _tell  # type: ignore[method-assign, assignment]
