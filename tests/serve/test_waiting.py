@@ -38,7 +38,7 @@ class Asked:
         self.replies: dict[str, list[bytes]] = {}
         self.outside = Pending(Request(QUERY, ""))
         self.waiting = Waiting(
-            Aside(lambda work, then: self.thens.append(then)),
+            Aside(lambda work, then: self.thens.append(then), lambda: 0.0),
             resume=lambda request, name: said(request),
             follow=lambda request, follow: self.outside,
             failed=lambda request: fail(request, NOTIMP, b"", 0),

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor
 
@@ -18,6 +19,7 @@ from msgspec import Struct, field
 
 from zkdns.forward.load import Room
 from zkdns.line import Line
+from zkdns.turn import TURN_SECONDS, NextTurn
 
 log = logging.getLogger("zkdns.serve")
 
@@ -86,14 +88,18 @@ def run_in(threads: Executor) -> Run:
 class Aside:
     """`run(work, then)`: does the work in a thread and calls `then` in the loop, whatever came of it."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, clock: Callable[[], float] = time.perf_counter) -> None:
         self._run = run
+        self._clock = clock
         self._accounts: dict[str, _Account] = {}
         """By service, those that somebody waits for."""
         self._line: OrderedDict[str, _Account] = OrderedDict()
         """Those of them that have work, the next one first."""
         self._known: dict[Hashable, _Task] = {}
         self._busy = False
+        self._told: deque[tuple[str, bytes, Callable[[], None]]] = deque()
+        """What is to be done for those whose work is done, whose answers may be long: they have turns."""
+        self._next_turn = NextTurn(self._tell)
 
     def do(
         self,
@@ -136,13 +142,25 @@ class Aside:
     def _done(self, task: _Task) -> None:
         self._busy = False
         del self._known[task.key]
-        own = self._accounts[task.account]
-        for network, _ in task.askers:
+        self._told.extend((task.account, network, then) for network, then in task.askers)
+        if not self._next_turn.is_asked:
+            self._tell()
+        self._next()
+
+    def _tell(self) -> None:
+        self._next_turn.is_asked = False
+        until = self._clock() + TURN_SECONDS
+        while self._told:
+            account, network, then = self._told.popleft()
+            own = self._accounts[account]
             own.asking.leave(network)
-        if not own.asking.taken:
-            del self._accounts[task.account]
-        try:
-            for _, then in task.askers:
+            if not own.asking.taken:
+                del self._accounts[account]
+            try:
                 then()
-        finally:
-            self._next()
+            except Exception:
+                log.exception("an answer that was compiled could not be given")
+            if self._clock() >= until:
+                break
+        if self._told:
+            self._next_turn.ask()
