@@ -21,6 +21,12 @@ from zkdns.dns.types import AAAA, NXDOMAIN, SERVFAIL, A
 _ADDRESSES = (b"\xc0\x0c\0\1", b"\xc0\x0c\0\x1c")
 """How records begin that point at their question with their owner alone, of which there are the most."""
 
+_SRV = b"\xc0\x0c\0\x21"
+"""The same of those whose target mostly points at nothing, since other names of a service share it."""
+
+_TARGET = 18
+"""Where in such a record that begins."""
+
 
 class Asked(Struct, frozen=True):
     """What an alias leads to. `room`: bytes that the reply may have."""
@@ -130,13 +136,14 @@ def _detach(asked: Asked, records: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """Records that pointed at their question, spelled out to stand behind another, until these are more than
     there is room for."""
     spelled: list[bytes] = []
-    left = asked.room
+    left, qname = asked.room, asked.qname
     for record in records:
         if left < 0:
             break
-        if record[:4] in _ADDRESSES:
-            spelled.append(asked.qname + record[2:])
-        elif (read := detach(record, asked.qname)) is not None:
+        head = record[:4]
+        if head in _ADDRESSES or (head == _SRV and _is_spelled_out(record, _TARGET)):
+            spelled.append(qname + record[2:])
+        elif (read := detach(record, qname)) is not None:
             owner, rtype, rclass, ttl, parts = read
             rdata = b"".join(parts)
             spelled.append(owner + NUMBERS.pack(rtype, rclass, ttl, len(rdata)) + rdata)
@@ -144,3 +151,11 @@ def _detach(asked: Asked, records: tuple[bytes, ...]) -> tuple[bytes, ...]:
             continue
         left -= len(spelled[-1])
     return tuple(spelled)
+
+
+def _is_spelled_out(record: bytes, at: int) -> bool:
+    """Whether a name that ends a record points nowhere."""
+    last = len(record) - 1
+    while at < last:
+        at += 1 + record[at]
+    return at == last and not record[last]
