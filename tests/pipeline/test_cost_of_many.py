@@ -167,6 +167,46 @@ def test_routes_that_are_laid_in_one_moment_are_laid_a_few_in_a_turn(monkeypatch
     assert world.pipeline.idle
 
 
+@pytest.mark.parametrize("leads_to", ["web", "nobody"])
+def test_whom_nobody_laid_a_route_over_waits_for_none_of_thousands(leads_to: str) -> None:
+    """Each name that a route makes counted as one that a registry told of: none was read until all were
+    published, as they came and as they went."""
+    world = World()
+    world.settle()
+    world.publish("web", a=an_address(1))
+    names = tuple(f"r{n:04}" for n in range(1000))
+    looks, moved = count(), count(2)
+    world.pipeline._tick = world.pipeline._publisher._tick = lambda: float(next(looks))
+
+    def is_answered_among_them(turns_before: int) -> None:
+        for _ in range(turns_before):
+            assert not world.ready(budget=0.0).is_behind
+        n = next(moved)
+        world.register("web", a=an_address(n))
+        for _ in range(16):
+            world.ready(budget=0.0)
+        (address,) = world.addresses("web")
+        assert address == json.loads(an_address(n))["address"]
+        assert world.pipeline._publisher.has_work, "they wait still"
+
+    world.hear(OVERRIDES, Children(OVERRIDES, names, next(world.zxid)))
+    for name in names:
+        world.hear(OVERRIDES, world.data(f"{OVERRIDES}/{name}", json.dumps({"to": [{leads_to: 1}]})))
+    world.now += 5
+    while world.pipeline._hearing.has_work:
+        world.ready(budget=0.0)
+    for turns_before in (0, 20, 100):
+        is_answered_among_them(turns_before)
+    world.rest()
+    assert {*names} < {*world.pipeline.services}
+    world.hear(OVERRIDES, Children(OVERRIDES, (), next(world.zxid)))
+    world.now += 5
+    for turns_before in (10, 50):
+        is_answered_among_them(turns_before)
+    world.rest()
+    assert {*world.pipeline.services} == {"web"}
+
+
 def test_what_is_ordered_in_one_moment_is_read_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "ORDERS", 8)
 

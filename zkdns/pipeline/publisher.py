@@ -25,6 +25,7 @@ from zkdns.pipeline.placement import Placement, Replacement
 from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import NOBODY, Sessions
 from zkdns.pipeline.telling import Telling
+from zkdns.roots import OVERRIDES
 from zkdns.routes import Target
 from zkdns.steps import Steps
 from zkdns.wall import Wall
@@ -122,12 +123,19 @@ class Publisher:
         """These are the services now. Returns those that have changed."""
         old = self.registered
         changed = differing(old, registered)
+        told: list[str] = []
+        laid: list[str] = []
+        """What a route alone makes. Thousands may be laid at once, and registries are not read while so many
+        of theirs wait."""
         for name in changed:
             before, after = old.get(name), registered.get(name)
+            (laid if (after or before or NOBODY).path.startswith(OVERRIDES) else told).append(name)
             with self._wall.around((after or before or NOBODY).path, "sessions"):
                 yield from self._sessions.take(before, after, now)
         self.registered = self._placement.registered = registered
-        self._agenda.tell(changed)
+        if laid:
+            self._agenda.mark(laid)
+        self._agenda.tell(told)
         return changed
 
     def is_to_judge(self, name: str) -> bool:
