@@ -52,7 +52,7 @@ DEFAULTS = Settings()
 WALLS: dict[str, tuple[float, ...]] = {
     "ports, tags, addresses of an instance": (fields.MAX_PORTS,),
     "`meta` keys of an instance": (fields.MAX_META,),
-    "digits of a weight that is text": (fields.MAX_DIGITS,),
+    "digits of a weight, or another number, that is text": (fields.MAX_DIGITS,),
     "`timeout` of a check": (settings.MAX_TIMEOUT,),
     "characters of a check's command, words of it": (
         settings.MAX_COMMAND_CHARACTERS,

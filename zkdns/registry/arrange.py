@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from zkdns.model import UNSEEN, Instance, Problem, Registration, Stat
+from zkdns.model import UNSEEN, Instance, Problem, Registration, Stat, fault
 from zkdns.order import sort
 from zkdns.registry.fields import BadData, share
 from zkdns.registry.labels import to_label
@@ -121,10 +121,14 @@ def arrange(preset: Preset, service: str, finds: Sequence[Found]) -> Steps[Arran
             try:
                 whole = complete(registration, held.get(id_, ()), details.get(id_))
             except BadData as error:
-                problems.append(Problem(node.path, error.what, error.cure))
-                instances.append(unread(id_, node.path, node.stat, error.what))
+                problem = Problem(node.path, error.what, error.cure)
+            except Exception as error:  # ours: it costs this member, and the others go on
+                problem = fault(node.path, error)
+            else:
+                instances.append(node.instance(id_, whole))
                 continue
-            instances.append(node.instance(id_, whole))
+            problems.append(problem)
+            instances.append(unread(id_, node.path, node.stat, problem.what))
 
     yield from walk([*members.items()], make)
     yield from sort(instances, attrgetter("id"))

@@ -145,12 +145,17 @@ def digits(low: int, high: int) -> Rule:
     rule = whole(low, high)
 
     def read(value: Any) -> int:
-        if isinstance(value, str) and len(value) <= MAX_DIGITS and value.isascii() and value.isdigit():
-            value = int(value)
-        number: int = rule.read(value)
+        number: int = rule.read(from_digits(value))
         return number
 
     return Rule(f"{rule.must}, of {MAX_DIGITS} digits at most", read)
+
+
+def from_digits(value: Any) -> Any:
+    """The number in a text of five digits at most; anything else as it is, for a rule to judge. (What is cut
+    to be read is another number: of `00000065536` the first nine are 655.)"""
+    is_number = isinstance(value, str) and len(value) <= MAX_DIGITS and value.isascii() and value.isdigit()
+    return int(value) if is_number else value
 
 
 def number(low: float, high: float) -> Rule:

@@ -14,7 +14,17 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from zkdns.model import DEFAULTS, UNSEEN, Data, Instance, Problem, Registration, Service, ServiceSettings
+from zkdns.model import (
+    DEFAULTS,
+    UNSEEN,
+    Data,
+    Instance,
+    Problem,
+    Registration,
+    Service,
+    ServiceSettings,
+    fault,
+)
 from zkdns.order import sort
 from zkdns.registry import formats, presets, settings
 from zkdns.registry.distinct import Distinct
@@ -172,8 +182,12 @@ class FormatReader:
                     instances.append(value.instance)
 
         def complete(some: Sequence[Instance]) -> None:
-            if inherits is not None:
-                whole.extend([replace(i, registration=inherits.complete(i.registration)) for i in some])
+            for i in some:
+                try:
+                    whole.append(replace(i, registration=complete_one(i.registration)))
+                except Exception as error:  # ours: it inherits nothing, and the others do
+                    problems.append(fault(i.path, error))
+                    whole.append(i)
 
         def note_ttls(some: Sequence[Instance]) -> None:
             ttls.extend([ttl for i in some if (ttl := i.registration.ttl) is not None])
@@ -182,6 +196,7 @@ class FormatReader:
         if is_kept and not (instances or problems):
             return None, ()
         if inherits is not None:
+            complete_one = inherits.complete
             whole: list[Instance] = []
             yield from walk(instances, complete)
             instances = whole

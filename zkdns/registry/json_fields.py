@@ -15,7 +15,7 @@ from msgspec import Struct
 from zkdns.model import Registration, Status
 from zkdns.registry.addresses import where
 from zkdns.registry.endpoints import anywhere
-from zkdns.registry.fields import PORT, WEIGHT, BadData, Rule
+from zkdns.registry.fields import PORT, WEIGHT, BadData, Rule, from_digits
 from zkdns.registry.formats import Node, demand_object
 
 STATUSES: Final[Mapping[str, Status]] = {
@@ -67,8 +67,8 @@ class JSONFields(Struct, frozen=True):
         return Registration(
             addresses,
             host,
-            port if given is _ABSENT else PORT.take(self.port, _number(given)),
-            1 if weight is _ABSENT else WEIGHT.take(self.weight, _number(weight)),
+            port if given is _ABSENT else PORT.take(self.port, from_digits(given)),
+            1 if weight is _ABSENT else WEIGHT.take(self.weight, from_digits(weight)),
             status="up" if status is _ABSENT else _STATUS.take(self.status, status),
             format="json",
         )
@@ -85,10 +85,3 @@ def look(value: Mapping[str, Any], field: str) -> Any:
                 return _ABSENT
             here = here[step]
     return _ABSENT if here is None else here
-
-
-def _number(value: Any) -> Any:
-    """The whole number in a text; anything else as it is, for the field's rule to judge."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value[:9])
-    return value

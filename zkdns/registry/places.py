@@ -83,7 +83,11 @@ class Place:
             what = f"its name has more than {MAX_URL_CHARACTERS} characters"
             return (), BadData(what, "delete it: no system has such names")
         try:
-            parts.extend(self.read(node, holes))
+            for part in self.read(node, holes):
+                if isinstance(part, Member) and len(part.id) > MAX_URL_CHARACTERS:  # it stands in the data
+                    what = f"the id that it tells has more than {MAX_URL_CHARACTERS} characters"
+                    return tuple(parts), BadData(what, "delete it: no system has such ids")
+                parts.append(part)
         except BadData as error:
             return tuple(parts), error
         return tuple(parts), None

@@ -14,7 +14,6 @@ Curator's JSON: see `curator`.
 from __future__ import annotations
 
 import re
-import sys
 from typing import Final
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
@@ -67,7 +66,7 @@ def parse(node: Node) -> Registration:
     if not scheme or not host:
         raise BadData(f"its name {show(node.name)} is no provider URL", _CURE)
     addresses, name = where(host, "the URL's host")
-    scheme = sys.intern(scheme)
+    scheme = share(scheme)
     tags = dict.fromkeys(tag for key in TAGS if (tag := parameters.get(key)))
     meta = {key: parameters[key] for key in META if parameters.get(key)}
     return Registration(

@@ -7,7 +7,6 @@ words.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, Any, Final, Literal
@@ -130,7 +129,7 @@ def _build(raw: _Payload) -> Registration:
         raw.priority or 0,
         raw.status or "up",
         share(tuple(dict.fromkeys(t for t in raw.tags if t))) if raw.tags else (),
-        sys.intern(raw.zone) if raw.zone else "",
+        share(raw.zone) if raw.zone else "",
         raw.protocol or "tcp",
         share(tuple(sorted(ports.items()))) if ports else (),
         share(_pairs(raw.meta)) if raw.meta else (),

@@ -14,7 +14,7 @@ from typing import Final
 
 from zkdns.model import Registration
 from zkdns.registry.endpoints import at, named_ports
-from zkdns.registry.fields import BadData, share, show
+from zkdns.registry.fields import BadData, from_digits, share, show
 from zkdns.registry.formats import Node
 from zkdns.registry.places import Leads, Member, Part, Preset, place
 from zkdns.registry.protobuf import Message
@@ -51,7 +51,7 @@ def _registration(name: str, info: int, tags: tuple[str, ...] = ()) -> Registrat
     parts = name.split(",")
     if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts[1:]):
         raise BadData(f"its name {show(name)} is not host,port,startcode", _CURE)
-    server = at(parts[0], int(parts[1][:9]), "the name")
+    server = at(parts[0], from_digits(parts[1]), "the name")
     ports = {"info": at(parts[0], info, "the info port").port}
     return Registration(
         server.addresses,

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from zkdns.model import Registration
 from zkdns.registry.endpoints import at
-from zkdns.registry.fields import BadData, Rule, share, show, text
+from zkdns.registry.fields import BadData, Rule, from_digits, share, show, text
 from zkdns.registry.formats import Node, demand_object
 from zkdns.registry.places import Detail, Member, Part, Preset, place
 
@@ -49,7 +49,7 @@ def _read_config(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
     words = {
         key: _TEXT.take(key, fields[key])
         for key in ("HELIX_HOST", "HELIX_PORT", "HELIX_ENABLED")
-        if fields.get(key) is not None
+        if fields.get(key) not in (None, "")
     }
     yield Detail(node.name, words)
 
@@ -62,9 +62,7 @@ def _finish(registration: Registration | None, held: tuple[str, ...], detail: ob
         raise BadData("its name is not host_port, and no config tells how it is reached", _CURE)
     if host is not None or port is not None:
         before = registration or Registration(())
-        number: object = before.port if port is None else port
-        if isinstance(number, str) and number.isascii() and number.isdigit():
-            number = int(number[:9])
+        number = before.port if port is None else from_digits(port)
         known = host or before.host or before.addresses[0]
         # Pinot's HELIX_HOST was once the start of the name: Server_10.0.0.5.
         server = at(_KIND.sub("", known, count=1), number, "HELIX_HOST and HELIX_PORT")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from zkdns.model import Registration
 from zkdns.registry.endpoints import named_ports, url
-from zkdns.registry.fields import WEIGHT, BadData, loose_meta, share, show
+from zkdns.registry.fields import WEIGHT, BadData, from_digits, loose_meta, share, show
 from zkdns.registry.formats import Node, demand_object
 from zkdns.registry.json_values import MAX_ITEMS
 from zkdns.registry.places import Part, Preset, place
@@ -32,12 +32,11 @@ def _read_instance(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
     weight = meta.get("weight", "1")
     if isinstance(value.get("version"), str) and value["version"]:
         meta["version"] = value["version"]
-    whole = int(weight[:9]) if weight.isascii() and weight.isdigit() else weight
     yield Registration(
         first.addresses,
         first.host,
         first.port,
-        WEIGHT.take("metadata's weight", whole),
+        WEIGHT.take("metadata's weight", from_digits(weight)),
         ports=share(named_ports(ports)),
         meta=share(tuple(sorted(meta.items()))),
         format="kratos",

@@ -21,7 +21,7 @@ from typing import Final
 
 from zkdns.model import Registration
 from zkdns.registry.endpoints import Endpoint, at, host_port, named_ports
-from zkdns.registry.fields import BadData, share, show
+from zkdns.registry.fields import BadData, from_digits, share, show
 from zkdns.registry.formats import Node
 from zkdns.registry.places import Member, Part, Place, Preset, Read, place
 
@@ -109,11 +109,9 @@ def _split_client(text: str | None) -> tuple[str, int]:
     """Host and port behind the `;`, which may be the port alone."""
     if not text:
         return "", 0
-    if text.isascii() and text.isdigit():
-        return "", int(text[:9])
     host, _, port = text.rpartition(":")
-    if host in _WILDCARDS and port.isascii() and port.isdigit():
-        return host, int(port[:9])
+    if host in _WILDCARDS and isinstance(number := from_digits(port), int):
+        return host, number
     host_port(text, "the client's address")
     return host, int(port)
 
