@@ -103,7 +103,7 @@ def test_memory_alone_tells_every_moment_that_it_reaches(history: History, most:
         kept.add(at, record)
     for at, _, services in history:
         if at >= kept.since:
-            world = kept.at(at)
+            world = kept.at(at)()
             known = {name: service for name, service in services.items() if name not in world.unknown}
             assert {n: s for n, s in world.services().items() if n not in world.unknown} == known
         else:
@@ -214,12 +214,22 @@ def test_lines_of_another_version_are_no_answers_but_still_history() -> None:
     assert [c.id for c in journal_lines.changes_in(journal_lines.read_lines(text))] == ["a"]
 
 
-def test_a_world_that_is_copied_goes_its_own_way() -> None:
-    world = World({"web": Service("web", "web", "/services/web", instances=(instance("web", "a"),))})
+@given(histories(), histories(), histories())
+def test_a_world_that_is_copied_goes_its_own_way(before: History, here: History, there: History) -> None:
+    world = brought_forward(World(), before)
     other = world.copy()
-    other.apply(Record((change(1.0, "web", "a", "gone", None),)))
-    assert len(world.services()["web"].instances) == 1
-    assert other.services()["web"].instances == ()
+    assert brought_forward(world, here).services() == brought_forward(World(), before, here).services()
+    assert brought_forward(other, there).services() == brought_forward(World(), before, there).services()
+    again = other.copy()
+    brought_forward(other, here)
+    assert again.services() == brought_forward(World(), before, there).services()
+
+
+def brought_forward(world: World, *histories: History) -> World:
+    for history in histories:
+        for _, record, _ in history:
+            world.apply(record)
+    return world
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=8), st.integers(1, 3))
@@ -239,7 +249,7 @@ def test_where_networks_stood_is_known_of_each_moment(steps: list[int], most: in
     for n, step in enumerate(steps):
         assert journal_lines.replay(journal_lines.read_lines(text), 1000.5 + n).topology == maps[step]
         if 1000.0 + n >= kept.since:
-            assert kept.at(1000.5 + n).topology == maps[step]
+            assert kept.at(1000.5 + n)().topology == maps[step]
     assert journal_lines.replay(journal_lines.read_lines(text), 999.0).topology == maps[steps[0]]
 
 

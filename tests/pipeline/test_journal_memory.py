@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.steps import steps
 from zkdns.model import Change, Instance, Registration, Service, State
 from zkdns.pipeline.journal import OutOfReach, Query, Record
 from zkdns.pipeline.journal_memory import KIB_OF_ONE, NETWORK_BYTES, SHARES, MemoryJournal
@@ -89,7 +90,7 @@ def test_how_a_service_stood_is_known_of_each_moment_that_is_not_left_out(
         with pytest.raises(OutOfReach, match="reaches back to"):
             kept.at(moment)
         return
-    world = kept.at(moment)
+    world = kept.at(moment)()
     left_out = kept.history(Query())().left_out
     assert world.unknown.keys() == {left.service for left in left_out if moment < left.since}
     stood = {change.service: change.instance for change in changes[: moment + 1]}
@@ -143,7 +144,7 @@ def test_where_networks_stood_is_not_made_up_of_a_map_whose_change_is_gone() -> 
     with pytest.raises(OutOfReach):
         kept.at(gone - 0.5)
     for n in range(gone + 1, MOST + 10):
-        assert kept.at(float(n)).topology == maps[n % 2]
+        assert kept.at(float(n))().topology == maps[n % 2]
 
 
 def test_of_an_unknown_service_the_name_stays_though_it_was_gone_since() -> None:
@@ -153,7 +154,7 @@ def test_of_an_unknown_service_the_name_stays_though_it_was_gone_since() -> None
         gone = Change(float(n), n, "Flap", "a", "gone", "x", "", instance=None)
         kept.add(float(n), Record((told(float(n), "Flap", n),), {"Flap": Service("Flap", "flap", "/s")}))
         kept.add(float(n), Record((gone,), {"Flap": None}))
-    world = kept.at(1.0)
+    world = kept.at(1.0)()
     assert world.unknown.keys() == {"Flap"}
     assert world.services()["Flap"].label == "flap"
 
@@ -189,11 +190,22 @@ def test_a_map_of_many_networks_counts_as_many() -> None:
     assert len([*kept.changes()]) <= MOST // 4
 
 
+def test_to_begin_to_tell_of_a_moment_costs_the_loop_the_same_however_much_there_is() -> None:
+    costs = []
+    for count in (10, 1000):
+        services = {f"s{n}": Service(f"s{n}", f"s{n}", "/s") for n in range(count)}
+        kept = MemoryJournal(services, 0.0)
+        for n in range(count):
+            kept.add(1.0, record(told(1.0, f"s{n}", n)))
+        costs.append(steps(lambda kept=kept: kept.at(2.0)))  # type: ignore[misc]
+    assert costs[0] == costs[1]
+
+
 def test_what_came_after_a_clock_was_set_back_is_told_of_the_moments_after_it() -> None:
     kept = MemoryJournal({}, 0.0, MOST)
     for at, weight in ((10.0, 1), (7200.0, 2), (20.0, 3), (30.0, 4)):
         kept.add(at, record(told(at, "web", weight)))
     weights = [
-        kept.at(at).services()["web"].instances[0].registration.weight for at in (10.0, 15.0, 20.0, 35.0)
+        kept.at(at)().services()["web"].instances[0].registration.weight for at in (10.0, 15.0, 20.0, 35.0)
     ]
     assert weights == [1, 1, 3, 4]

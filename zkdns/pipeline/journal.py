@@ -135,37 +135,55 @@ class World:
         """Registries that were out of reach."""
         self._shells: dict[str, Service] = {}
         self._instances: dict[str, dict[str, Instance]] = {}
+        self._unshared: set[str] = set()
+        """Services whose instances stand here alone; those of the others no copy may change."""
         for name, service in (services or {}).items():
             self._shells[name] = replace(service, instances=())
-            self._instances[name] = {i.id: i for i in service.instances}
+            self._hold(name, {i.id: i for i in service.instances})
 
     def copy(self) -> World:
+        """One that goes its own way. It costs next to nothing: what is changed afterwards is copied then."""
         other = World()
         other.topology = self.topology
         other.unknown = dict(self.unknown)
         other.away = set(self.away)
         other._shells = dict(self._shells)
-        other._instances = {name: dict(own) for name, own in self._instances.items()}
+        other._instances = dict(self._instances)
+        self._unshared.clear()
         return other
+
+    def _hold(self, name: str, instances: dict[str, Instance]) -> dict[str, Instance]:
+        """These are the service's, and nobody else has them."""
+        self._instances[name] = instances
+        self._unshared.add(name)
+        return instances
+
+    def _to_change(self, name: str) -> dict[str, Instance]:
+        """The service's instances, which are changed then."""
+        own = self._instances.get(name, {})
+        return own if name in self._unshared else self._hold(name, dict(own))
 
     def put(self, name: str, shell: Service | None) -> None:
         """A service without its instances; None takes it out with them."""
         if shell is None:
             self._shells.pop(name, None)
             self._instances.pop(name, None)
+            self._unshared.discard(name)
         else:
             self._shells[name] = shell
-            self._instances.setdefault(name, {})
+            if name not in self._instances:
+                self._hold(name, {})
 
     def place(self, name: str, instances: Iterable[Instance]) -> None:
         """These instances stand in the service, beside those that do."""
-        self._instances.setdefault(name, {}).update((i.id, i) for i in instances)
+        self._to_change(name).update((i.id, i) for i in instances)
 
     def hide(self, left: LeftOut) -> None:
         """Of this service nobody knows how it stood; its name is known all the same."""
         name = left.service
         shell = self._shells.get(name) or Service(name, name.lower(), "")
-        self._shells[name], self._instances[name] = shell, {}
+        self._shells[name] = shell
+        self._hold(name, {})
         self.unknown[name] = left
 
     def apply(self, record: Record) -> None:
@@ -183,13 +201,12 @@ class World:
 
     def change(self, change: Change) -> None:
         move_reach(self.away, change)
-        own = self._instances.get(change.service)
-        if own is None or not change.id:
+        if change.service not in self._instances or not change.id:
             return
         if change.what == "gone":
-            own.pop(change.id, None)
+            self._to_change(change.service).pop(change.id, None)
         elif change.instance is not None:
-            own[change.id] = change.instance
+            self._to_change(change.service)[change.id] = change.instance
 
     def services(self) -> dict[str, Service]:
         """All services, their instances in the order of their ids."""

@@ -140,22 +140,25 @@ class MemoryJournal:
         since = left[0].since if query.service and left else self.since
         return lambda: History(query.newest(_changes(rows)), since, left)
 
-    def at(self, moment: float) -> World:
-        """How all stood; OutOfReach where that is not known."""
+    def at(self, moment: float) -> Callable[[], World]:
+        """Tells how all stood; may be called in a thread. OutOfReach where that is not known."""
         since = max(self.since, self._map_since)
         if moment < since:
             raise OutOfReach(f"the journal reaches back to {time_for_people(since)} and no further")
-        world = self._base.copy()
-        rows = list(self._rows.values())
-        # What bears a later time and came before it did so by a clock that was set back since.
-        while rows and rows[-1][0] > moment:
-            rows.pop()
-        for row in rows:
-            _apply(row, world)
-        for left in self._left.values():
-            if moment < left.since:
-                world.hide(left)
-        return world
+        world, rows, left = self._base.copy(), list(self._rows.values()), list(self._left.values())
+
+        def bring_forward() -> World:
+            # What bears a later time and came before it did so by a clock that was set back since.
+            while rows and rows[-1][0] > moment:
+                rows.pop()
+            for row in rows:
+                _apply(row, world)
+            for one in left:
+                if moment < one.since:
+                    world.hide(one)
+            return world
+
+        return bring_forward
 
 
 def _rows(at: float, record: Record) -> Iterator[_Row]:

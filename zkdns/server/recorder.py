@@ -86,13 +86,13 @@ class Recorder:
             )  # fmt: skip
         goes_on = self._directory is not None and bool(journal_reading.segments(self._directory))
         self._start = _Start() if goes_on else None
-        self._damaged: dict[Path, int] = {}
-        """Of what was there at the start, the files with lines that can't be read, and how many."""
+        self._damaged: dict[Path, str] = {}
+        """Of what was there at the start, the files with something that can't be read, and what that is."""
 
     @property
     def problems(self) -> list[Problem]:
         """What is wrong with what is kept."""
-        problems = [_tell_damage(path, n) for path, n in self._damaged.items() if path.exists()]
+        problems = [_tell_damage(path, what) for path, what in self._damaged.items() if path.exists()]
         if self._files is not None and self._files.problem is not None:
             problems.append(self._files.problem)
         return problems
@@ -174,7 +174,7 @@ class Recorder:
             try:
                 # By a clock that is not set yet nobody can say when: it stood so at the end.
                 world = journal_reading.read_world(directory, at if at >= FIRST else float("inf"))
-            except (journal.OutOfReach, OSError):
+            except journal.OutOfReach:
                 world = World()
             before = world.services()
             shells: dict[str, Service | None] = {
@@ -198,9 +198,9 @@ class Recorder:
 
     async def _look_for_damage(self, directory: Path) -> None:
         with suppress(OSError):  # who asks for the history is told
-            damaged = await asyncio.to_thread(journal_reading.count_damaged, directory)
+            damaged = await asyncio.to_thread(journal_reading.find_damage, directory)
             newest = [*damaged.items()][-MAX_DAMAGED:]
-            self._damaged = {directory / name: n for name, n in newest}
+            self._damaged = {directory / name: what for name, what in newest}
         for problem in self.problems:
             log.warning("%s: %s", problem.path, problem.what)
 
@@ -272,8 +272,7 @@ class Recorder:
             return lambda: journal_reading.read_world(directory, moment)
         if memory is None:
             raise journal.OutOfReach("nothing has changed yet since the server began")
-        world = memory.at(moment)
-        return lambda: world
+        return memory.at(moment)
 
 
 def _tell(done: asyncio.Future[None]) -> Steps[None]:
@@ -283,6 +282,5 @@ def _tell(done: asyncio.Future[None]) -> Steps[None]:
     yield from ()
 
 
-def _tell_damage(path: Path, lines: int) -> Problem:
-    what = f"{lines} line{'s' * (lines != 1)} of the journal can't be read"
-    return Problem(str(path), what, "what they told is missing in the history; the row ends with the file")
+def _tell_damage(path: Path, what: str) -> Problem:
+    return Problem(str(path), what, "what it told is missing in the history; the row ends with the file")
