@@ -271,7 +271,7 @@ def test_a_damaged_line_costs_itself_and_is_told_with_its_file(tmp_path: Path) -
     assert ran.code == 0
     assert "one" in ran.out
     assert "six" in ran.out
-    assert ran.err == f"{segment}: damaged lines, left out: 1\n"
+    assert ran.err == f"{segment}: 1 line of the journal can't be read\n"
     segment.write_bytes(text[:-5])
     torn = run("history", "--state", str(tmp_path))
     assert "two" in torn.out

@@ -20,8 +20,9 @@ from zkdns.model import Change, Instance, Registration, Service
 from zkdns.pipeline import journal_files, journal_lines, journal_room, journal_undated
 from zkdns.pipeline.journal import OutOfReach, Query, Record
 from zkdns.pipeline.journal_aside import OFTEN
+from zkdns.pipeline.journal_dated import Dated
 from zkdns.pipeline.journal_files import SEGMENTS, SPELLED_BYTES, JournalFiles
-from zkdns.pipeline.journal_reading import count_damaged, read_changes, read_world, segments
+from zkdns.pipeline.journal_reading import find_damage, read_changes, read_world, segments
 from zkdns.pipeline.journal_undated import FIRST
 from zkdns.steps import SLICE
 
@@ -345,16 +346,101 @@ async def test_what_a_full_disk_took_in_part_is_told_once(
     with monkeypatch.context() as full:
         full.setattr(journal_files.os, "write", write)
         for id in "bcd":
-            registration = Registration(("10.0.0.1",))
-            one = Instance(id, id, f"/services/web/{id}", registration, 0.0)
-            desk.files.add(
-                desk.now, Record((Change(desk.now, 1, "web", id, "registered", "", "healthy", instance=one),))
-            )
+            desk.tell(id)
+            desk.now += 1
         await desk.files.write()
         assert desk.files.problem is not None
     desk.now += 10
+    began = desk.now
     await desk.put("e")
-    assert [c.id for c in read_changes(desk.directory, Query())[0]] == ["a", "b", "c", "d", "e"]
+    changes = read_changes(desk.directory, Query())[0]
+    assert [c.id for c in changes] == ["a", "b", "c", "d", "e"]
+    for n, one in enumerate(changes, 1):
+        stood = read_world(desk.directory, min(one.at + 0.5, began + 0.5)).services()["web"]
+        assert [i.id for i in stood.instances] == [c.id for c in changes[:n]], "also while it was full"
+
+
+async def test_who_is_killed_as_a_segment_begins_leaves_what_stood_before_known(desk: Desk) -> None:
+    """Whatever of it came to the disk, its name alone at least."""
+    await desk.put("a")
+    await desk.put("b")
+    desk.now += 90_000
+    killed_at = desk.now
+    await desk.put("c")
+    path = segments(desk.directory)[-1]
+    whole = path.read_bytes()
+    snapshot = sum(map(len, journal_lines.spell_snapshot(desk.services, killed_at)))
+    assert len(segments(desk.directory)) == 2
+    for end in (*range(0, snapshot - 1, 50), snapshot - 1):
+        path.write_bytes(whole[:end])
+        assert read_world(desk.directory, killed_at + 5).services() == desk.services
+    path.write_bytes(whole)
+    assert read_world(desk.directory, killed_at + 5).services() == desk.services
+    segments(desk.directory)[0].unlink()
+    path.write_bytes(whole[:100])
+    with pytest.raises(OutOfReach, match="does not reach back"):
+        read_world(desk.directory, killed_at + 5)
+
+
+async def test_what_another_server_removes_in_the_same_directory_is_nobodys_error(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.put("a")
+    desk.now += 90_000
+    (first,) = segments(desk.directory)
+    real = SEGMENTS.__class__.paths_in
+
+    def paths_in(of: Dated, directory: Path, now: float = float("inf")) -> list[Path]:
+        paths = real(of, directory, now)
+        first.unlink(missing_ok=True)
+        return paths
+
+    monkeypatch.setattr(SEGMENTS.__class__, "paths_in", paths_in)
+    await desk.put("b")
+    await desk.put("c")
+    assert desk.files.problem is None
+    assert [c.id for c in read_changes(desk.directory, Query())[0]] == ["c"]
+
+
+async def test_what_may_not_be_removed_keeps_nobody_from_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's, where the directory is everybody's (sticky), or one that was made immutable."""
+    desk = Desk(tmp_path, days=1)
+    await desk.put("a")
+    (first,) = segments(desk.directory)
+    real = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path == first:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        real(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    for n in range(4):
+        desk.now += 90_000
+        await desk.put("b", n + 2)
+    assert desk.files.problem is None
+    assert len(segments(desk.directory)) == 3, "the last two, and that one"
+    weights = [c.instance for c in read_changes(desk.directory, Query())[0]]
+    assert len(weights) == 3, "each once"
+
+
+async def test_what_is_in_the_snapshot_is_not_told_again_though_nothing_could_be_removed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails right behind the writing."""
+    with monkeypatch.context() as broken:
+
+        def fail(directory: Path) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        broken.setattr(journal_files, "sync_directory", fail)
+        await desk.put("a")
+        assert desk.files.problem is not None
+    desk.now += 10
+    await desk.put("b")
+    assert [c.id for c in read_changes(desk.directory, Query())[0]] == ["a", "b"]
 
 
 async def test_a_segment_that_could_not_be_begun_is_not_left_there(
@@ -726,7 +812,7 @@ def test_what_was_written_before_anybody_set_the_clock_is_dated_once_somebody_do
     assert [i.id for i in read_world(desk.directory, 100.5 + by).services()["web"].instances] == ["a"]
     with pytest.raises(OutOfReach, match="reach back"):
         read_world(desk.directory, desk.now - 3600)
-    assert [*count_damaged(desk.directory).values()] == [1], "what could not be read still can't be"
+    assert len(find_damage(desk.directory)) == 1, "what could not be read still can't be"
 
 
 def test_what_can_not_be_dated_stays_as_it_is(

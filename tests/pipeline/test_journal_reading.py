@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import time
+import zlib
 from pathlib import Path
 
 import pytest
 
 from zkdns.model import Change
 from zkdns.pipeline import journal_reading
-from zkdns.pipeline.journal import Query, Record
+from zkdns.pipeline.journal import OutOfReach, Query, Record
 from zkdns.pipeline.journal_aside import OFTEN
 from zkdns.pipeline.journal_dated import Dated
 from zkdns.pipeline.journal_files import SEGMENTS
-from zkdns.pipeline.journal_lines import spell_record
-from zkdns.pipeline.journal_reading import read_changes
+from zkdns.pipeline.journal_lines import DAMAGED, read_lines, spell_record
+from zkdns.pipeline.journal_reading import find_damage, read_changes
 from zkdns.pipeline.journal_shares import LEFT_OUT, SUMMED_EVERY
 
 BEGAN = 1_800_000_000.0
@@ -94,3 +96,31 @@ def test_what_a_clock_wrote_that_was_set_back_since_stands_before_what_came_afte
     write(tmp_path, SEGMENTS, now - 60, change(now - 60, "now"))
     assert [one.id for one in read_changes(tmp_path, Query()).changes] == ["ahead", "now"]
     assert [one.id for one in read_changes(tmp_path, Query(limit=1)).changes] == ["now"]
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(errno.ENOENT, "gone"), PermissionError(errno.EACCES, "not ours")]
+)
+def test_a_segment_that_is_gone_or_not_ours_to_read_costs_itself(
+    three: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    """Its writer removes the oldest, while others are read."""
+    gone = journal_reading.segments(three)[1]
+    real = journal_reading.read_bounded
+
+    def read(path: Path, most: int) -> object:
+        if path == gone:
+            raise error
+        return real(path, most)
+
+    monkeypatch.setattr(journal_reading, "read_bounded", read)
+    assert times(three) == [0.0, 10.0, 20.0, 60.0, 70.0, 80.0]
+    with pytest.raises(OutOfReach):
+        journal_reading.read_world(three, BEGAN + 45)
+    told = {} if isinstance(error, FileNotFoundError) else {gone.name: "not ours"}
+    assert {name: what.rpartition(": ")[2] for name, what in find_damage(three).items()} == told
+
+
+def test_lines_that_are_no_objects_are_damaged_ones() -> None:
+    for text in (b"[1]", b"5", b'"k"', b"null", b'{"x":1}'):
+        assert [line.kind for line in read_lines(b"%08x %s\n" % (zlib.crc32(text), text))] == [DAMAGED]

@@ -18,7 +18,7 @@ from zkdns.lists import plural
 from zkdns.model import Change, ConfigError
 from zkdns.pipeline.journal import History, LeftOut, Query
 from zkdns.pipeline.journal_merge import merge
-from zkdns.pipeline.journal_reading import count_damaged, read_changes
+from zkdns.pipeline.journal_reading import find_damage, read_changes
 from zkdns.web import shapes
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8053"
@@ -121,8 +121,8 @@ def _read(directory: Path, query: Query) -> History:
     try:
         if not directory.is_dir():
             raise ConfigError(f"--state {directory}", "no such directory")
-        for name, n in count_damaged(directory).items():
-            say(f"{directory / name}: damaged lines, left out: {n}", err=True)
+        for name, what in find_damage(directory).items():
+            say(f"{directory / name}: {what}", err=True)
         known = read_changes(directory, query)
     except OSError as error:
         raise Failure(f"--state {directory}: {error.strerror or error}") from None

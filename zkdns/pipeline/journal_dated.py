@@ -1,12 +1,14 @@
 """Files that bear in their names the moment at which they began: those of the journal, and those beside it.
 
 Rules: what has such a name and is no regular file is left alone. The oldest are removed first; the newest
-always stays.
+always stays. Two servers may do so in one directory: what is gone already is no error; what may not be
+removed stays beside what is kept, and counts for nothing.
 """
 
 from __future__ import annotations
 
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -52,7 +54,7 @@ class Dated(Struct, frozen=True):
         many seconds before `now`. `room`: so much less is kept, but for the last two. Returns the bytes that
         are left."""
         paths = self.paths_in(directory, now)
-        sizes = [path.stat().st_size for path in paths]
+        sizes = [_size_of(path) for path in paths]
         total = sum(sizes)
         for n, (path, size, following) in enumerate(zip(paths, sizes, paths[1:], strict=False), 2):
             has_room = total <= (most if n == len(paths) else most - room)
@@ -60,6 +62,14 @@ class Dated(Struct, frozen=True):
                 continue
             if has_room and self.began_at(following) > now - seconds:
                 break
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
             total -= size
         return total
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -316,6 +316,7 @@ class JournalFiles:
                     size = sum(map(file.write, (text, *snapshot, after)))
                     file.flush()
                     os.fsync(file.fileno())
+                self._unwritten = b""
             except OSError:
                 path.unlink(missing_ok=True)  # half a snapshot would stand for the moments after it
                 raise

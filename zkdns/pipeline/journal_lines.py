@@ -47,6 +47,9 @@ class Line(NamedTuple):
     fields: dict[str, Any]
 
 
+BEGIN = "begin"
+"""The kind of the line that a snapshot begins with."""
+
 DAMAGED = "damaged"
 """The kind of a line of which nothing is known, but that it was there."""
 
@@ -66,9 +69,9 @@ def read_lines(data: bytes) -> Iterator[Line]:
         try:
             if len(line) < 10 or int(line[:8], 16) != zlib.crc32(line[9:]):
                 raise ValueError
-            fields = msgspec.json.decode(line[9:])
+            fields = msgspec.json.decode(line[9:], type=dict[str, Any])
             yield Line(fields.pop("k"), fields)
-        except (ValueError, KeyError, AttributeError, RecursionError):
+        except (ValueError, KeyError, RecursionError):
             yield Line(DAMAGED, {})
 
 
@@ -80,7 +83,7 @@ def spell_snapshot(
 ) -> Iterator[bytes]:
     """The lines that a segment begins with. `away`: registries that are out of reach."""
     begin = {"version": VERSION, "at": at, "services": len(services), "away": sorted(away)}
-    yield spell("begin", begin)
+    yield spell(BEGIN, begin)
     yield _spell_map(at, topology)
     for service in services.values():
         yield spell("shell", {"at": at, "name": service.name, "shell": replace(service, instances=())})
@@ -179,15 +182,20 @@ def changes_in(lines: Iterable[Line]) -> Iterator[Change]:
                 continue  # of another version
 
 
+class CutShort(OutOfReach):
+    """A segment that was ended before it told how all stood as it began."""
+
+
 def replay(lines: Iterable[Line], moment: float) -> World:
-    """How all stood at a moment of this segment; OutOfReach after a damaged line, until the next snapshot."""
+    """How all stood at a moment of this segment; OutOfReach after a damaged line, until the next snapshot.
+    CutShort where the snapshot has no end."""
     world, whole, known, has_damage = World(), False, True, False
     for line in lines:
         fields = line.fields
-        if whole and fields.get("at", 0.0) > moment:
-            break
         try:
-            if line.kind == "begin":
+            if whole and fields.get("at", 0.0) > moment:
+                break
+            if line.kind == BEGIN:
                 world, whole, known, has_damage = World(), False, fields["version"] == VERSION, False
                 world.away.update(fields.get("away", ()))
             elif line.kind == "whole":
@@ -213,8 +221,10 @@ def replay(lines: Iterable[Line], moment: float) -> World:
             raise OutOfReach("the journal of that time was written by another version of zkdns") from error
     if has_damage:
         raise OutOfReach("the journal of that time is damaged: a line of it can't be read")
-    if not whole or not known:
-        raise OutOfReach("the journal of that time is cut short, or of another version of zkdns")
+    if not known:
+        raise OutOfReach("the journal of that time was written by another version of zkdns")
+    if not whole:
+        raise CutShort("the journal of that time is cut short")
     return world
 
 

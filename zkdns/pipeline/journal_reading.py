@@ -1,6 +1,7 @@
 """The journal on disk, as it is read: what changed, and how all stood at a moment.
 
-Rules: may take long, and is done in threads of whoever asks. What can't be read of a segment costs itself.
+Rules: may take long, and is done in threads of whoever asks. What can't be read of a segment costs itself,
+all of one that is no more, or not ours to read; its writer may remove it meanwhile.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
+from itertools import chain, takewhile
 from pathlib import Path
+from typing import Final
 
 from zkdns.files import read_bounded
+from zkdns.lists import plural
 from zkdns.model import Change
 from zkdns.pipeline import journal, journal_lines
 from zkdns.pipeline.journal import History, Query, World
@@ -20,6 +24,8 @@ from zkdns.pipeline.journal_dated import MAX_BYTES
 from zkdns.pipeline.journal_files import SEGMENTS
 from zkdns.pipeline.journal_merge import TOGETHER
 from zkdns.pipeline.journal_shares import SUMMED_EVERY, is_sum
+
+NOT_SO_FAR: Final = "the journal does not reach back so far"
 
 
 def segments(directory: Path) -> list[Path]:
@@ -50,7 +56,10 @@ def _newest(
     for path in reversed(paths):
         if query.until is not None and began(path) > query.until:
             continue
-        several.append((began(path), query.newest(list(read(path)))))
+        try:
+            several.append((began(path), query.newest(read(path))))
+        except OSError:
+            continue
         enough = sum(len(one) for _, one in several) >= query.limit
         if enough or (query.since is not None and began(path) < query.since):
             break
@@ -81,20 +90,46 @@ def _mark(c: Change) -> tuple[object, ...]:
     return c.zxid if c.id else 0, c.service, c.id, c.what, c.was, c.now, c.why, c.by
 
 
-def count_damaged(directory: Path) -> dict[str, int]:
-    """How many lines of each segment can't be read. OSError where it can't be read at all."""
-    lines = {
-        path.name: sum(n.kind == journal_lines.DAMAGED for n in _lines(path)) for path in segments(directory)
-    }
-    return {name: n for name, n in lines.items() if n}
+def find_damage(directory: Path) -> dict[str, str]:
+    """What can't be read, by the name of its segment, in words. OSError where there is nothing to look at."""
+    found = {}
+    for path in segments(directory):
+        try:
+            lines = sum(line.kind == journal_lines.DAMAGED for line in _lines(path))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            found[path.name] = f"this part of the journal can't be read: {error.strerror or error}"
+        else:
+            if lines:
+                found[path.name] = f"{plural(lines, 'line')} of the journal can't be read"
+    return found
 
 
 def read_world(directory: Path, moment: float) -> World:
-    """How all stood at a moment; OutOfReach, OSError."""
-    before = [path for path in segments(directory) if SEGMENTS.began_at(path) <= moment]
-    if not before:
-        raise journal.OutOfReach("the journal does not reach back so far")
-    return journal_lines.replay(_lines(before[-1]), moment)
+    """How all stood at a moment; OutOfReach."""
+    paths = segments(directory)
+    before = [path for path in paths if SEGMENTS.began_at(path) <= moment]
+    later: list[journal_lines.Line] = []
+    try:
+        for path in paths[len(before) :][:1]:
+            later = _led_to(path)
+        for path in reversed(before):
+            try:
+                return journal_lines.replay(chain(_lines(path), later), moment)
+            except journal_lines.CutShort:  # who began it was killed: it stood as the one before tells
+                later = _led_to(path) + later
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise journal.OutOfReach(f"the journal of that time can't be read: {why}") from error
+    raise journal.OutOfReach(NOT_SO_FAR)
+
+
+def _led_to(path: Path) -> list[journal_lines.Line]:
+    """What a segment tells of the time before it, as a full disk has it: what could not be written there."""
+    return [*takewhile(lambda line: line.kind != journal_lines.BEGIN, _lines(path))]
 
 
 def _lines(path: Path) -> Iterator[journal_lines.Line]:
