@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from kazoo.client import KazooClient
-from kazoo.exceptions import NoNodeError
+from kazoo.exceptions import BadArgumentsError, NoNodeError
 
 from support import loaded
 from support.server import REPOSITORY
@@ -25,6 +25,7 @@ from zkdns.cli.found_as import dns_names, loopback_warning
 from zkdns.cli.keeper import Keeper
 from zkdns.cli.running import TtlCheck
 from zkdns.registry.access import ZooKeeperSettings
+from zkdns.registry.url import is_node_name
 from zkdns.registry.zk.notes import Notes
 
 pytestmark = pytest.mark.zookeeper
@@ -544,6 +545,8 @@ def test_an_ensemble_with_smaller_zxids_has_the_node_again_without_the_watchdog(
         (["--address", "10.0.0.300"], "address"),
         (["--ttl-check", "'"], "No closing quotation"),
         (["--id", "a/b"], "'a/b' can't be a znode's name"),
+        (["--id", "a\nb"], "'a\\nb' can't be a znode's name"),
+        (["--id", "\N{PARTY POPPER}"], "'\N{PARTY POPPER}' can't be a znode's name"),
         (["--address", "10.0.0.1", "--zone", "eu/a/b"], "'eu/a/b' is no [REGION/]ZONE"),
     ],
 )
@@ -551,6 +554,21 @@ def test_wrong_usage_is_one_line_and_exit_code_2(words: list[str], what: str) ->
     code, line = cli._run(["register", "web", *words])
     assert code == 2
     assert what in line
+
+
+def test_what_can_be_no_name_is_what_zookeeper_refuses(zk: KazooClient, zk_root: str) -> None:
+    edges = (0x1F, 0x7F, 0x9F, 0xE000, 0xF8FF, 0xFFF0, 0xFFFF, 0x1_0000, 0x10_FFFF)
+    names = {chr(code + n) for code in edges for n in (-1, 0, 1) if code + n <= sys.maxunicode}
+    for name in names | {"a", "ü", "%", "-", "...", "a.."}:
+        if 0xD800 <= ord(name[0]) <= 0xDFFF:
+            continue  # of them no text is made
+        try:
+            zk.create(f"{zk_root}/{name}", makepath=True)
+        except BadArgumentsError:
+            taken = False
+        else:
+            taken = True
+        assert is_node_name(name) is taken, ascii(name)
 
 
 # --- the notes of a machine -----------------------------------------------------------------------------

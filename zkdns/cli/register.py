@@ -22,7 +22,7 @@ from zkdns.printable import printable
 from zkdns.registry.fields import BadData
 from zkdns.registry.formats import native
 from zkdns.registry.layout import name_service
-from zkdns.registry.url import RegistryURL, registration_path
+from zkdns.registry.url import RegistryURL, is_node_name, registration_path
 from zkdns.registry.zk import route
 from zkdns.registry.zk.notes import Notes
 from zkdns.topology import parse_place
@@ -107,7 +107,7 @@ def command(
     port = payload.get("port")
     id = id or (f"{socket.gethostname()}-{port}" if port else socket.gethostname())
     for what, name in (("SERVICE", service), ("--id", id)):
-        if not name or "/" in name or "\0" in name or name in (".", "..", "zookeeper"):
+        if not is_node_name(name) or name == "zookeeper":
             raise click.BadParameter(f"{name!r} can't be a znode's name", param_hint=what)
     try:
         path = registration_path(url, service, id)

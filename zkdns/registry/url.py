@@ -22,6 +22,10 @@ from zkdns.registry.places import Preset
 DEFAULT_LAYOUT: Final = parse_layout("/{service}/{id}")
 JSON: Final = "json"
 
+_NO_NAME: Final = re.compile("[/\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\U0010ffff]")
+"""What ZooKeeper takes in no node's name (PathUtils.validatePath). It looks at UTF-16: beyond the first plane
+all is surrogates to it."""
+
 _JSON_FIELDS = ("address", "port", "weight", "status")
 _OPTIONS = ("format", "layout", "as", "preset", *_JSON_FIELDS)
 
@@ -79,6 +83,11 @@ def parse_registry(text: str) -> RegistryURL:
             raise ValueError(f"{text!r}: {name!r} is no name: letters, digits and -, 63 characters at most")
         return replace(_parse_url(url), name=label)
     return _parse_url(text)
+
+
+def is_node_name(text: str) -> bool:
+    """Whether a node may be called so, below some other one."""
+    return text not in ("", ".", "..") and _NO_NAME.search(text) is None
 
 
 def is_label(text: str) -> bool:
