@@ -309,6 +309,22 @@ def test_a_mark_of_the_timeline_is_reached_by_keyboard_and_leads_to_its_change(
     assert "registered" in page.run("return document.querySelector('tr:target').textContent")
 
 
+def test_rows_that_are_told_apart_by_nothing_are_all_kept_fresh(page: Browser) -> None:
+    """A node may have two problems of one kind, and a service an instance for each of two registries."""
+    for rows in ("ab aB", "ab ac", "ab ac ad", "xz ab ac", "ac ab xy", "ab", ""):
+        drawn = page.run(
+            """
+            const rows = arguments[0].split(" ").filter(Boolean);
+            const cells = rows.map(([key, text]) => `<tr data-key="${key}"><td>${text}`).join("");
+            const text = `<section id="problems" data-live><table><tbody>${cells}</tbody></table></section>`;
+            put(new DOMParser().parseFromString(text, "text/html"));
+            return [...document.querySelectorAll("#problems tr")].map((e) => e.dataset.key + e.textContent);
+            """,
+            rows,
+        )
+        assert drawn == rows.split()
+
+
 # --- for everyone ------------------------------------------------------------------------------------------
 
 

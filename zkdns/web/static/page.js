@@ -17,10 +17,11 @@ function morph(was, now) {
   for (const { name, value } of now.attributes) {
     if (name !== "open" && was.getAttribute(name) !== value) was.setAttribute(name, value);
   }
-  const keyed = new Map([...was.children].filter(key).map((child) => [key(child), child]));
+  const keyed = new Map([...was.children].filter(key).reverse().map((child) => [key(child), child]));
   let at = was.firstChild;
   for (const next of [...now.childNodes]) {
     let same = key(next) ? keyed.get(key(next)) : at && !key(at) && at.nodeName === next.nodeName ? at : null;
+    keyed.delete(key(next)); // of several with one key each is one
     if (same && same.nodeName !== next.nodeName) same = null;
     if (!same) { was.insertBefore(document.importNode(next, true), at); continue; }
     if (same === at) at = at.nextSibling; else was.insertBefore(same, at);
