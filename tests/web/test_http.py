@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 from kazoo.client import KazooClient
@@ -246,6 +246,17 @@ def test_a_problem_names_path_what_and_cure(server: Zkdns) -> None:
     assert "10.0.0.300" in problem["what"]
     assert problem["cure"]
     assert server.metrics()["zkdns_registry_problems"] == 1
+
+
+def test_the_page_explains_what_it_is_asked_and_no_part_of_it(server: Zkdns) -> None:
+    """A name that is cut is another one, and so is a weight."""
+    name = ".".join(["x" * 63, "y" * 63, "z" * 63, "shop.svc.local"])
+    assert f"{name} A: NXDOMAIN" in server.http(f"/?explain={name}")[1]
+    for count in (MAX_CHANGES, MAX_CHANGES + 1):
+        changes = ["drain=shop/a"] * (count - 1) + ["weight:shop/b=7531"]
+        _, shown = server.http(f"/?explain=shop&{urlencode([('if', one) for one in changes])}")
+        assert ("if weight:shop/b=7531: b has the weight 7531, not 30" in shown) == (count == MAX_CHANGES)
+        assert (f"more than {MAX_CHANGES} changes" in shown) == (count > MAX_CHANGES)
 
 
 def test_an_explanation_changes_nothing(server: Zkdns) -> None:

@@ -28,7 +28,7 @@ from zkdns.web.events import Listeners, Stream
 from zkdns.web.guest import READ_BYTES
 from zkdns.web.library import HttpProcessingError, web
 from zkdns.web.moments import read_moment
-from zkdns.web.pages import MAX_CHANGES, Pages, find_service
+from zkdns.web.pages import Pages, find_service, refuse_too_many
 from zkdns.web.prometheus_sd import target_groups
 from zkdns.web.scrapes import Scrapes
 from zkdns.web.spelling import spell as spell_json
@@ -213,10 +213,9 @@ class Web:
         if not query.get("name"):
             return _json({"error": "name=… is missing"}, 400)
         changes = query.getall("if", [])
-        if len(changes) > MAX_CHANGES:
-            return _json({"error": f"more than {MAX_CHANGES} changes to try"}, 400)
         await load("zkdns.explain.what_if")
         try:
+            refuse_too_many(changes)
             at = read_moment(query, "at")
             if at is not None:
                 await self._observed.recorded()

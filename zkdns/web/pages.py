@@ -69,12 +69,13 @@ class Pages:
         if not asked.explain:
             return lambda: None
         try:
+            refuse_too_many(asked.changes)
             at = read_moment({"at": asked.at}, "at")
             work = self._observed.explain(
                 whole(asked.explain, zone),
                 asked.type or "A",
                 asked.client or None,
-                asked.changes[:MAX_CHANGES],
+                asked.changes,
                 at,
             )
         except (ValueError, OutOfReach) as error:
@@ -98,6 +99,12 @@ class Pages:
                 queries = sum(self._observed.counters().queries.values())
                 self._rates.take(queries, demand, time.time())
             await asyncio.sleep(SAMPLE_EVERY)
+
+
+def refuse_too_many(changes: Sequence[str]) -> None:
+    """ValueError where more are to be tried than may be."""
+    if len(changes) > MAX_CHANGES:
+        raise ValueError(f"more than {MAX_CHANGES} changes to try")
 
 
 def find_service(services: Mapping[str, Service], name: str) -> Service | None:

@@ -18,7 +18,8 @@ from zkdns.web.shapes import Firsts
 from zkdns.web.status import Beside, Status
 
 MAX_TEXT = 200
-"""Characters of what is typed into the page."""
+"""Characters of what is typed into the page to choose by. What is explained is taken whole: a part of a name,
+or of a change, is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,12 @@ class Asked:
 
     @classmethod
     def read(cls, query: Mapping[str, str]) -> Asked:
-        def text(key: str) -> str:
-            return query.get(key, "")[:MAX_TEXT].strip()
+        def text(key: str, most: int | None = MAX_TEXT) -> str:
+            return query.get(key, "")[:most].strip()
 
         return cls(
             query.get("service", ""), text("q"), text("state"), text("sort"), number(query.get("page", "1")),
-            text("explain"), text("type"), text("client"), text("if"), text("at"),
+            text("explain", None), text("type"), text("client"), text("if", None), text("at"),
         )  # fmt: skip
 
     def about(self, service: str) -> Asked:
