@@ -29,6 +29,16 @@ async def test_its_request_is_answered_and_the_connection_ends(
         writer.close()
 
 
+@pytest.mark.parametrize("path", ["/health", "/static/page.css"])
+async def test_all_that_it_asked_before_its_end_is_answered(path: str, server: Listening) -> None:
+    reader, writer = await asyncio.open_connection(*server.address)
+    writer.write(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode() * 5)
+    writer.write_eof()
+    replies = await asyncio.wait_for(reader.read(), 10)
+    assert replies.count(b"HTTP/1.1 200") == 5
+    writer.close()
+
+
 async def test_what_never_comes_whole_is_not_waited_for(server: Listening) -> None:
     reader, writer = await asyncio.open_connection(*server.address)
     writer.write(b"GET /health HT")

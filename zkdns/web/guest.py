@@ -27,7 +27,8 @@ IDLE_SECONDS = 60.0
 UNREAD_SECONDS = 10.0
 """For a client to take more of what waits for it."""
 ENDED_SECONDS = 0.1
-"""For a request to be read whole that its client's end came behind: some turns of the loop."""
+"""For a request to be read whole, or the next one to be begun, that its client's end came behind: some turns of
+the loop."""
 READ_BYTES = 1 << 14
 """Of a connection at a time, and of a request's body that wait: nobody reads one."""
 
@@ -107,6 +108,10 @@ class Guest(asyncio.Protocol):
         if self._may_begin and self.owes_since is not None:
             self.transport.close()
 
+    def _leave_unless_asked(self) -> None:
+        if self.owes_since is not None:
+            self.transport.close()
+
     def pause_writing(self) -> None:
         if self._http is not None:
             self._http.pause_writing()
@@ -170,7 +175,7 @@ class Guest(asyncio.Protocol):
         self.owes_since, self._limit = asyncio.get_running_loop().time(), IDLE_SECONDS
         self._is_midway = not is_whole
         if self.has_ended:
-            self._http.close()  # once this reply is sent
+            asyncio.get_running_loop().call_later(ENDED_SECONDS, self._leave_unless_asked)
 
     # --- its time --------------------------------------------------------------------------------------
 
