@@ -231,21 +231,18 @@ async def test_while_zone_files_are_read_for_minutes_all_else_is_looked_after_an
     one = await start(zones=str(tmp_path / "zones"))
     monkeypatch.setattr(zone_folder, "SLOW", 0.0)
     caplog.set_level(logging.INFO)
-    begun, written = threading.Event(), asyncio.Event()
+    begun, looked_at = threading.Event(), asyncio.Event()
 
     def read(file: MasterFile, path: Path) -> None:
         begun.set()
         while True:
             file.sink.add(dns.name.root, 300, SOA)
 
-    async def write() -> None:
-        written.set()
-
     monkeypatch.setattr(MasterFile, "read_file", read)
     (tmp_path / "zones" / "long.example.zone").write_text("")
     await until(begun.is_set)
-    monkeypatch.setattr(one.server.recorder, "write", write)
-    await asyncio.wait_for(written.wait(), 30)
+    monkeypatch.setattr(one.server.state_directory, "look", looked_at.set)
+    await asyncio.wait_for(looked_at.wait(), 30)
     assert "take long to read" in caplog.text
     assert await one.answers("web.svc.local") == ["10.0.0.1"]
     await one.server.stop()
@@ -437,3 +434,21 @@ async def test_the_collector_looks_at_little_at_a_time_whatever_comes(start: Sta
     await start()
     looks = gc.get_stats()[1]["collections"]
     await until(lambda: gc.get_stats()[1]["collections"] >= looks + 3)
+
+
+async def test_a_disk_that_hangs_keeps_nothing_else_from_being_looked_after(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = (await start()).server
+    hangs = asyncio.Event()
+    monkeypatch.setattr(server.recorder, "write", hangs.wait)
+    real, looked = server.driver.look, []
+    monkeypatch.setattr(server.driver, "look", lambda: looked.append(1) or real())
+    for name in ("tick", "journal"):
+        (task,) = (one for one in server._tasks if one.get_name() == name)
+        task.cancel()
+    monkeypatch.setattr(lifecycle.asyncio, "sleep", lambda _, sleep=asyncio.sleep: sleep(0.001))
+    server._spawn(server._look_at(server.recorder.write, "the journal"), "journal")
+    server._spawn(server._tick(), "tick")
+    await until(lambda: len(looked) > 5)
+    hangs.set()

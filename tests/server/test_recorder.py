@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from zkdns.config import Address, Settings
 from zkdns.model import Change, Instance, Registration, Service, State
 from zkdns.pipeline import changes, journal, journal_memory, journal_reading
 from zkdns.pipeline.journal import Query
+from zkdns.pipeline.journal_files import JournalFiles
 from zkdns.server.recorder import MAX_DAMAGED, Recorder
 from zkdns.steps import SLICE
 from zkdns.topology import parse_topology
@@ -301,6 +304,41 @@ async def test_of_thousands_of_damaged_files_the_newest_are_told(tmp_path: Path)
     await recorder.write()
     await recorder.close()
     assert [problem.path for problem in recorder.problems] == [str(path) for path in paths[5:]]
+
+
+async def test_what_is_being_written_as_the_server_ends_is_written_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waited for it is cancelled then: of two threads in one file each would close the other's."""
+    recorder = Recorder(Settings(state=str(tmp_path)), {})
+    real, threads, at_once = JournalFiles._write, 0, 0
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def write(*given: Any, **more: Any) -> dict[str, int]:
+        nonlocal threads, at_once
+        threads += 1
+        at_once = max(at_once, threads)
+        begun.set()
+        assert may_go_on.wait(10)
+        try:
+            return real(*given, **more)
+        finally:
+            threads -= 1
+
+    monkeypatch.setattr(JournalFiles, "_write", write)
+    recorder.take([Change(time.time(), 1, "web", "a", "state", "healthy", "drained")])
+    writing = asyncio.create_task(recorder.write())
+    assert await asyncio.to_thread(begun.wait, 10)
+    recorder.take([Change(time.time(), 2, "web", "b", "state", "healthy", "drained")])
+    writing.cancel()
+    closing = asyncio.create_task(recorder.close())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not closing.done()
+    may_go_on.set()
+    await closing
+    assert at_once == 1
+    assert [c.id for c in journal_reading.read_changes(tmp_path, Query()).changes] == ["a", "b"]
 
 
 @pytest.mark.parametrize("kept", ["in memory", "on disk"])

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -172,7 +172,8 @@ class Server:
         self._spawn(advertised.follow(self.settings, self.replica.move), "advertise")
         self._spawn(self._tick(), "tick")
         self._spawn(collector.follow(), "collect")
-        self._spawn(self._follow_zone_files(), "follow zone files")
+        self._spawn(self._look_at(self.recorder.write, "the journal"), "journal")
+        self._spawn(self._look_at(self._follow_zone_files, "zone files"), "follow zone files")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = self._loop.create_task(work, name=name)
@@ -242,19 +243,21 @@ class Server:
                 self.notifier.wait("waits for the registry to be read", joining=joining)
                 self.state_directory.look()
                 self.state_directory.keep()
-                await self.recorder.write()
             except Exception:
                 log.exception("the server goes on after an error of its own")
 
-    async def _follow_zone_files(self) -> None:
-        """By itself: large ones take minutes."""
+    async def _look_at(self, look: Callable[[], Awaitable[None]], what: str) -> None:
+        """Look after something every second, by itself: zone files may take minutes, and a disk may hang."""
         while True:
             await asyncio.sleep(1.0)
             try:
-                if await self.zone_files.changed():
-                    await self._load_zone_files()
+                await look()
             except Exception:
-                log.exception("zone files could not be looked at")
+                log.exception("%s could not be looked at", what)
+
+    async def _follow_zone_files(self) -> None:
+        if await self.zone_files.changed():
+            await self._load_zone_files()
 
     async def stop(self) -> None:
         """Lameduck, then take no more, answer what is here, end."""

@@ -226,7 +226,11 @@ class Recorder:
 
     async def write(self) -> None:
         """Put on disk what is not there yet. Called every second, and before the journal is read; never
-        raises."""
+        raises. Whoever is cancelled meanwhile leaves it to its end: no other may go on with what a thread
+        writes."""
+        await asyncio.shield(asyncio.ensure_future(self._write_in_turn()))
+
+    async def _write_in_turn(self) -> None:
         async with self._writing:
             directory = await self._write()
         if directory is not None:
@@ -253,8 +257,9 @@ class Recorder:
 
     async def close(self) -> None:
         if self._files is not None:
-            await self._catch_up()
-            await self._files.close()
+            async with self._writing:
+                await self._catch_up()
+                await self._files.close()
 
     def history(self, query: Query) -> Callable[[], History]:
         """Reads the changes that are asked for; may be called in a thread. OSError."""

@@ -27,8 +27,8 @@ IDLE_SECONDS = 60.0
 UNREAD_SECONDS = 10.0
 """For a client to take more of what waits for it."""
 ENDED_SECONDS = 0.1
-"""For a request to be read whole, or the next one to be begun, that its client's end came behind: some turns of
-the loop."""
+"""For a request to be read whole, or the next one to be begun, that its client's end came behind: some turns
+of the loop."""
 READ_BYTES = 1 << 14
 """Of a connection at a time, and of a request's body that wait: nobody reads one."""
 
