@@ -139,7 +139,7 @@ class World:
         """Services whose instances stand here alone; those of the others no copy may change."""
         for name, service in (services or {}).items():
             self._shells[name] = replace(service, instances=())
-            self._hold(name, {i.id: i for i in service.instances})
+            self._put_own(name, {i.id: i for i in service.instances})
 
     def copy(self) -> World:
         """One that goes its own way. It costs next to nothing: what is changed afterwards is copied then."""
@@ -152,7 +152,7 @@ class World:
         self._unshared.clear()
         return other
 
-    def _hold(self, name: str, instances: dict[str, Instance]) -> dict[str, Instance]:
+    def _put_own(self, name: str, instances: dict[str, Instance]) -> dict[str, Instance]:
         """These are the service's, and nobody else has them."""
         self._instances[name] = instances
         self._unshared.add(name)
@@ -161,7 +161,7 @@ class World:
     def _to_change(self, name: str) -> dict[str, Instance]:
         """The service's instances, which are changed then."""
         own = self._instances.get(name, {})
-        return own if name in self._unshared else self._hold(name, dict(own))
+        return own if name in self._unshared else self._put_own(name, dict(own))
 
     def put(self, name: str, shell: Service | None) -> None:
         """A service without its instances; None takes it out with them."""
@@ -172,7 +172,7 @@ class World:
         else:
             self._shells[name] = shell
             if name not in self._instances:
-                self._hold(name, {})
+                self._put_own(name, {})
 
     def place(self, name: str, instances: Iterable[Instance]) -> None:
         """These instances stand in the service, beside those that do."""
@@ -183,7 +183,7 @@ class World:
         name = left.service
         shell = self._shells.get(name) or Service(name, name.lower(), "")
         self._shells[name] = shell
-        self._hold(name, {})
+        self._put_own(name, {})
         self.unknown[name] = left
 
     def apply(self, record: Record) -> None:

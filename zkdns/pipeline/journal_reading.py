@@ -92,18 +92,18 @@ def _mark(c: Change) -> tuple[object, ...]:
 
 def find_damage(directory: Path) -> dict[str, str]:
     """What can't be read, by the name of its segment, in words. OSError where there is nothing to look at."""
-    found = {}
+    damage = {}
     for path in segments(directory):
         try:
             lines = sum(line.kind == journal_lines.DAMAGED for line in _lines(path))
         except FileNotFoundError:
             continue
         except OSError as error:
-            found[path.name] = f"this part of the journal can't be read: {error.strerror or error}"
+            damage[path.name] = f"this part of the journal can't be read: {error.strerror or error}"
         else:
             if lines:
-                found[path.name] = f"{plural(lines, 'line')} of the journal can't be read"
-    return found
+                damage[path.name] = f"{plural(lines, 'line')} of the journal can't be read"
+    return damage
 
 
 def read_world(directory: Path, moment: float) -> World:
