@@ -20,7 +20,17 @@ from zkdns.serve.listen import turns as listen_turns
 from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.places import Limits
 from zkdns.serve.listen.tcp import CHUNK_BYTES, ENDED_PER_TURN, TcpListener
-from zkdns.serve.listen.turns import BURST_SECONDS, FEW, MAX_PROMPT, MESSAGES_PER_TURN, PROMPT_SECONDS
+from zkdns.serve.listen.turns import (
+    BURST_SECONDS,
+    FEW,
+    LONG_BYTES,
+    MAX_PROMPT,
+    MAX_REMEMBERED,
+    MESSAGES_PER_TURN,
+    PROMPT_SECONDS,
+    REMEMBERED_SECONDS,
+    Turns,
+)
 from zkdns.serve.request import Request
 from zkdns.turn import TURN_SECONDS
 
@@ -240,6 +250,50 @@ async def test_newcomers_however_many_leave_a_turn_to_those_that_go_on() -> None
             sock.send(framed(QUERY))
         await count_each_turn(clock, 30 + 5)
     assert clock.order[: 3 * (FAVOURS + 1)].count("127.0.0.2") >= 3
+
+
+@pytest.mark.usefixtures("nothing_at_once")
+async def test_who_was_given_long_answers_is_no_newcomer_on_a_new_connection_either() -> None:
+    """Nine hundred who connected anew for each of 64 KB had everybody else wait for seconds."""
+    clock = Clock(TURN_SECONDS * 1.01)
+    floods = [f"127.0.1.{n}" for n in range(1, 31)]
+    async with listening(clock) as (listener, at), AsyncExitStack() as stack:
+        conclude = listener.dispatcher._conclude
+
+        def say(request: Request, answer: Callable[[Request], Outcome]) -> Outcome:
+            said = conclude(request, answer)
+            return said if request.client == "127.0.0.3" else bytes(LONG_BYTES)
+
+        listener.dispatcher._conclude = say  # type: ignore[method-assign]
+        for begun in (0, 30):
+            for sock in [await stack.enter_async_context(connected(listener, at, host)) for host in floods]:
+                sock.send(framed(QUERY))
+            if begun:
+                own = await stack.enter_async_context(connected(listener, at, "127.0.0.3"))
+                own.send(framed(QUERY))
+            await count_each_turn(clock, begun + 30)
+    assert clock.order.index("127.0.0.3") - 30 <= FAVOURS
+
+
+def test_of_whom_it_is_known_that_his_answers_are_long_is_bounded_in_time_and_number() -> None:
+    now = [100.0]
+    turns = Turns(lambda: now[0])
+
+    def is_known(one: bytes) -> bool:
+        return one in turns._long or one in turns._long_before
+
+    turns.note_long(b"a")
+    now[0] += REMEMBERED_SECONDS * 0.99
+    turns.note_long(b"b")
+    assert is_known(b"a")
+    now[0] += REMEMBERED_SECONDS
+    turns.note_long(b"c")
+    now[0] += REMEMBERED_SECONDS
+    turns.note_long(b"d")
+    assert [is_known(one) for one in (b"a", b"b", b"c", b"d")] == [False, False, True, True]
+    for n in range(3 * MAX_REMEMBERED):
+        turns.note_long(b"%d" % n)
+        assert len(turns._long) + len(turns._long_before) <= 2 * MAX_REMEMBERED
 
 
 async def test_a_burst_is_answered_in_one_piece_and_who_waits_for_a_turn_is_read_from() -> None:

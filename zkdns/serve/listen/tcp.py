@@ -25,7 +25,7 @@ from zkdns.serve.listen.framing import cut, is_query
 from zkdns.serve.listen.lacking import Lacking
 from zkdns.serve.listen.leaving import forget_unsent, refuse_new
 from zkdns.serve.listen.places import Limits, Places
-from zkdns.serve.listen.turns import BURST_SECONDS, MAX_PROMPT, Turns
+from zkdns.serve.listen.turns import BURST_SECONDS, LONG_BYTES, MAX_PROMPT, Turns
 from zkdns.transports import let_go
 from zkdns.turn import go_on
 
@@ -38,7 +38,7 @@ CHUNK_BYTES = 16 << 10
 """Bytes read of one connection at a turn."""
 
 BYTES_PER_TURN = 32 << 10
-"""Bytes of replies after which a turn ends; they are counted after `MAX_PROMPT` messages."""
+"""Bytes of queries and replies after which a turn ends; they are counted after `MAX_PROMPT` messages."""
 
 MAX_WAITING = 128
 """Queries of one connection that upstreams may have to answer at a time: more than the forwarder takes
@@ -305,6 +305,7 @@ class Connection(asyncio.BufferedProtocol):
             outcomes = dispatcher.dispatch_all(together, clients, is_over, "tcp", MAX_MESSAGE_BYTES)
             answered += len(outcomes)
             for at, outcome in enumerate(outcomes):
+                size += len(together[at])
                 if isinstance(outcome, bytes):
                     replies += (len(outcome).to_bytes(2, "big"), outcome)
                     size += len(outcome)
@@ -318,6 +319,8 @@ class Connection(asyncio.BufferedProtocol):
             self.asked = True
             self.active = self._now()
             self._listener.open.touch(self)
+        if size >= LONG_BYTES:
+            self._listener.turns.note_long(self._listener.open.whose(self))
         if replies:
             self._transport.write(b"".join(replies))
         return answered

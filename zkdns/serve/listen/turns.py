@@ -1,7 +1,8 @@
 """Which connection's messages are answered next: what came just now, what came before, what goes on.
 
 Rules: lives in the loop; the clock comes in. What comes is answered at once as long as there is time for
-that, of all connections together; the rest has turns.
+that, of all connections together; the rest has turns. Who was given long answers lately is no newcomer, on
+whatever connection: hundreds who connect anew for each would be ahead of who asks little.
 """
 
 from __future__ import annotations
@@ -29,6 +30,16 @@ MESSAGES_PER_TURN = 64
 """Those answered before others have their turn, however little each costs."""
 
 
+LONG_BYTES = 8 << 10
+"""Of what one asked in a turn and of the replies to that: these take as long as a hundred short ones."""
+
+REMEMBERED_SECONDS = 10.0
+"""For which it is known at least that a client was given such, unless there are too many to know."""
+
+MAX_REMEMBERED = 4096
+"""Clients of whom that is known, twice."""
+
+
 class HasTurns(Protocol):
     """A connection."""
 
@@ -50,6 +61,17 @@ class Turns:
         self.at_once = PROMPT_SECONDS
         """What is left of that. Where nothing is, what comes waits for a turn."""
         self._until = 0.0
+        self._long: set[bytes] = set()
+        """Clients that were given long answers since the time below, and before that."""
+        self._long_before: set[bytes] = set()
+        self._remembered_from = 0.0
+
+    def note_long(self, whose: bytes) -> None:
+        """This client was given long answers just now."""
+        if self.tick() >= self._remembered_from + REMEMBERED_SECONDS or len(self._long) >= MAX_REMEMBERED:
+            self._long_before, self._long = self._long, set()
+            self._remembered_from = self.tick()
+        self._long.add(whose)
 
     def begin(self, seconds: float) -> float:
         """So long lasts the turn that begins now. When that is."""
@@ -64,7 +86,7 @@ class Turns:
     def queue(self, one: HasTurns, whose: bytes, had_turn: bool) -> None:
         """It has a turn behind those that wait for one: what came has it before what goes on, one client's
         after another's."""
-        if had_turn:
+        if had_turn or whose in self._long or whose in self._long_before:
             self._going_on.append(one)
         else:
             self._came.put(whose, one)
