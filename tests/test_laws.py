@@ -38,7 +38,7 @@ see all."""
 
 VALUES = {
     "arrivals", "backlog", "client_map", "descriptors", "identity", "lack", "line", "lists", "model", "order",
-    "overrides", "parts", "persistent", "printable", "problems", "roots", "routes", "steps",
+    "overrides", "parts", "persistent", "polling", "printable", "problems", "roots", "routes", "steps",
     "toml", "topology", "transports", "turn", "wall",
 }  # fmt: skip
 

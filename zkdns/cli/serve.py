@@ -11,6 +11,7 @@ import click
 from zkdns import config, log
 from zkdns.cli import options
 from zkdns.cli.say import say
+from zkdns.polling import new_loop
 from zkdns.serve.listen.ports import Ports
 from zkdns.server import collector
 from zkdns.server.lifecycle import Server
@@ -73,7 +74,8 @@ def command(test: bool, **flags: Any) -> None:
         await Server(ports.choose(settings), lambda: ports.choose(config.load(flags))).run()
 
     collector.set_pace()
-    asyncio.run(serve())
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(serve())
 
 
 async def prepare(settings: config.Settings) -> None:

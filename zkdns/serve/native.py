@@ -22,6 +22,7 @@ from msgspec import Struct
 from zkdns.answers.table import Delta, Entry, Name
 from zkdns.forward.cache import MAX_BODY_BYTES, MAX_BYTES, MAX_ENTRIES
 from zkdns.forward.stored import Kept, Stored
+from zkdns.polling import prefer
 from zkdns.serve.clients import Asker, ClientRow, Demand
 from zkdns.serve.listen.lacking import Lacking
 from zkdns.serve.listen.places import Limits
@@ -228,6 +229,7 @@ class Native:
         key of each answer of an upstream that is to be fetched anew."""
         self._loop, self._taken, self._due = loop, taken, due
         loop.add_reader(self._engine.fileno(), self.take)
+        prefer(loop, self._engine.fileno())
 
     def sample(self, every: int) -> None:
         """Have one packet in so many handed over whatever it asks, for the query log; 0: none."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from zkdns.descriptors import STREAMS
 from zkdns.dns.packet import MAX_MESSAGE_BYTES
+from zkdns.polling import prefer
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.bind import keep_little_unsent
 from zkdns.serve.listen.framing import cut, is_query
@@ -105,7 +106,9 @@ class TcpListener:
 
     def _listen(self, sock: socket.socket) -> None:
         if sock.fileno() >= 0:
-            asyncio.get_running_loop().add_reader(sock, self._accept, sock, ACCEPTED_PER_TURN)
+            loop = asyncio.get_running_loop()
+            loop.add_reader(sock, self._accept, sock, ACCEPTED_PER_TURN)
+            prefer(loop, sock.fileno())
 
     def _accept(self, listening: socket.socket, most: int) -> None:
         loop = asyncio.get_running_loop()

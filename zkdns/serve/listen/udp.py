@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from zkdns.forward.pending import Pending
 from zkdns.line import Line
+from zkdns.polling import prefer
 from zkdns.serve.batch import SLOTS, Batch, Datagram
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.bind import here
@@ -96,6 +97,7 @@ class UdpListener:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         loop.add_reader(self.sock.fileno(), self._readable)
+        prefer(loop, self.sock.fileno())
 
     def retire(self, loop: asyncio.AbstractEventLoop) -> None:
         """Takes no more; all that came is answered. The socket stays for replies that are still due."""
