@@ -250,6 +250,8 @@ impl Entry {
         }
         if !whole {
             extras.clear();
+        } else if self.repeats {
+            keep_the_first_of_each(extras);
         }
         self.first.rotation.order(position).first().copied()
     }
@@ -274,7 +276,7 @@ impl Entry {
         }
         for index in order.iter() {
             let span = tier.extras.get(*index, &self.bytes);
-            if span.len > 0 && !(self.repeats && extras.contains(&span)) {
+            if span.len > 0 {
                 extras.push(span);
             }
         }
@@ -348,9 +350,55 @@ fn pack_records(records: &[&[u8]], bytes: &mut Vec<u8>) -> Result<Spans, TooLong
     }
 }
 
+/// So many are looked through one by one.
+const FEW: usize = 32;
+
+/// Equal ones are one span, so where it stands tells it from the others. None is empty.
+fn keep_the_first_of_each(spans: &mut Vec<Span>) {
+    if spans.len() <= FEW {
+        let mut kept = 0;
+        for n in 0..spans.len() {
+            if !spans[..kept].contains(&spans[n]) {
+                spans[kept] = spans[n];
+                kept += 1;
+            }
+        }
+        return spans.truncate(kept);
+    }
+    // One of thousands may repeat, and to look through those before it for each was a hundred times the answer.
+    let bits = (2 * spans.len()).next_power_of_two().trailing_zeros();
+    let mut seen = vec![0; 1 << bits];
+    spans.retain(|span| {
+        let mut slot = (span.at.wrapping_mul(0x9E37_79B9) >> (32 - bits)) as usize;
+        while seen[slot] > 0 && seen[slot] != span.at + 1 {
+            slot = (slot + 1) % seen.len();
+        }
+        std::mem::replace(&mut seen[slot], span.at + 1) == 0
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn of_many_that_repeat_the_first_of_each_is_kept_in_its_place(
+            runs in prop::collection::vec(0u32..100, 0..200), step in 1u32..70,
+        ) {
+            let span = |n: &u32| Span { at: n * step, len: 1, records: 1 };
+            let mut spans: Vec<Span> = runs.iter().map(span).collect();
+            let mut first = Vec::new();
+            for span in &spans {
+                if !first.contains(span) {
+                    first.push(*span);
+                }
+            }
+            keep_the_first_of_each(&mut spans);
+            prop_assert_eq!(spans, first);
+        }
+    }
 
     #[test]
     fn what_clients_of_all_zones_share_is_looked_at_once() {

@@ -260,6 +260,23 @@ def test_at_every_size_the_same_is_left_out(said: bytes, extras: tuple[bytes, ..
                 )
 
 
+@pytest.mark.parametrize("count", [31, 32, 33, 64, 900])
+def test_of_hundreds_of_additional_records_that_repeat_each_stands_once(count: int) -> None:
+    answers = Answers(tables.ZONES)
+    rotation = Rotation.of((tuple(range(count)), tuple(reversed(range(count)))), [0, 1])
+    pieces = tuple(sized(24) for _ in range(count))
+    extras = tuple(sized(26) + n.to_bytes(2, "big") for n in range(count // 2))
+    given = (extras[0], b"", *extras, *extras, *extras)[:count]
+    tiers = tuple(Tier(rotation, pieces, given, tuple(map(bool, given))) for _ in range(2))
+    owner = names.label("web") + answers.zones[0].apex
+    answers.table.entries[owner + b"\0\x21"] = Entry(tiers, 2 * count, b"", True)
+    engine = publish(answers.table)
+    for tail in (b"", tables.opt()):
+        said = compare(engine, answers.table, tables.query(owner, 33, tail), 65_535, 0)
+        assert said
+        assert int.from_bytes(said[10:12], "big") == count // 2 + bool(tail)
+
+
 def test_without_edns_an_answer_has_512_bytes_and_not_one_more() -> None:
     answers = Answers(tables.ZONES)
     owner = names.label("web") + answers.zones[0].apex
