@@ -124,7 +124,9 @@ impl Batch {
         Origin { peer: decode(&self.peers[i]), local }
     }
 
-    /// Sends the replies; returns how many the kernel would not take.
+    /// Sends the replies; returns how many the kernel would not take. Where there is no room for them it waits a
+    /// moment, once: a link takes what it can at its pace, but what goes to a neighbour that says nothing keeps its
+    /// room for seconds, and whoever sends queries in the names of some hundreds of those has all of it.
     pub fn send(&mut self, socket: &Socket) -> usize {
         let mut from = 0;
         for (k, (i, end)) in self.ends.iter().enumerate() {
@@ -146,17 +148,25 @@ impl Batch {
                 }
             }
         }
-        let (mut at, mut failed) = (0, 0);
+        let (mut at, mut failed, mut waited) = (0, 0, false);
         while at < self.ends.len() {
             let headers = &mut self.headers_out[at..self.ends.len()];
             // SAFETY: as many headers as given, each pointing at a reply, an address and a control
             // message that live in `self` and that nothing else touches during the call.
             let sent = unsafe {
-                libc::sendmmsg(socket.udp.as_raw_fd(), headers.as_mut_ptr(), headers.len() as _, 0)
+                let (first, count) = (headers.as_mut_ptr(), headers.len());
+                libc::sendmmsg(socket.udp.as_raw_fd(), first, count as _, libc::MSG_DONTWAIT as _)
             };
             match check(sent) {
                 Ok(sent) => at += sent as usize,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if waited {
+                        return failed + self.ends.len() - at;
+                    }
+                    waited = true;
+                    socket.wait_for_room();
+                }
                 // The first of them could not go (a firewall, no route, port 0): the others can.
                 Err(_) => (at, failed) = (at + 1, failed + 1),
             }

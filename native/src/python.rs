@@ -208,7 +208,7 @@ impl Engine {
     }
 
     /// Binds `workers` sockets of each kind on each address and answers on them; returns what was bound.
-    /// `tcp`: how many connections there may be, bytes that wait for them, and seconds that one may idle.
+    /// `buffer`: bytes that each socket asks for, both ways. `tcp`: how many connections there may be, bytes that wait for them, and seconds that one may idle.
     fn start(
         &self,
         addresses: Vec<(String, u16)>,

@@ -73,6 +73,9 @@ pub fn are_scarce(fd: RawFd) -> bool {
     got == 0 && limit.rlim_cur != libc::RLIM_INFINITY && fd as u64 >= limit.rlim_cur / 4 * 3
 }
 
+/// Milliseconds that replies wait for room.
+const ROOM: c_int = 2;
+
 /// A bound UDP socket, one of several on its address. On a wildcard address each packet tells where
 /// it was sent to, so that its reply can leave from there.
 pub struct Socket {
@@ -84,10 +87,14 @@ impl Socket {
     pub fn bind(at: SocketAddr, buffer: c_int) -> io::Result<Socket> {
         let fd = open(at, libc::SOCK_DGRAM)?;
         let raw = fd.as_raw_fd();
-        // A burst that comes while a thread is off its core waits here. Past net.core.rmem_max only
-        // with CAP_NET_ADMIN; either way what the kernel grants is good enough.
-        if set(raw, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, buffer).is_err() {
-            let _ = set(raw, libc::SOL_SOCKET, libc::SO_RCVBUF, buffer);
+        // A burst that comes while a thread is off its core waits here, and replies to neighbours that are
+        // looked for. Past net.core.rmem_max and wmem_max only with CAP_NET_ADMIN; either way what the kernel
+        // grants is good enough.
+        let rooms = [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)];
+        for (forced, asked) in rooms {
+            if set(raw, libc::SOL_SOCKET, forced, buffer).is_err() {
+                let _ = set(raw, libc::SOL_SOCKET, asked, buffer);
+            }
         }
         let wildcard = at.ip().is_unspecified();
         match (wildcard, at.is_ipv6()) {
@@ -123,6 +130,13 @@ impl Socket {
             libc::getsockopt(self.udp.as_raw_fd(), level, name, told.as_mut_ptr().cast(), &raw mut size)
         });
         if got.is_ok() { told[MEMINFO_DROPS].into() } else { 0 } // before Linux 4.12
+    }
+
+    /// Until there is room for what is sent, and no longer than a link needs to make some.
+    pub fn wait_for_room(&self) {
+        let mut wanted = libc::pollfd { fd: self.udp.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+        // SAFETY: the pointer is to one live pollfd.
+        unsafe { libc::poll(&raw mut wanted, 1, ROOM) };
     }
 
     /// One reply, from any thread; waits for nothing.

@@ -46,8 +46,9 @@ MAX_QUEUED = 8192
 PART = 8
 """When so large a part of that waits for its turn, each client is held to its own (`handover.rs`)."""
 
-RECEIVE_BUFFER_BYTES = 4 << 20
-"""Bytes. The kernel's usual 212,992 hold fewer than 256 queries: one slow moment of a busy server."""
+BUFFER_BYTES = 4 << 20
+"""For what is received and for what is sent. The kernel's usual 212,992 hold fewer than 256 queries: one slow
+moment of a busy server; and as few replies to neighbours that say nothing."""
 
 MAX_PER_TURN = 64
 """How many packets are taken in one turn of the loop at most, however little each costs."""
@@ -220,7 +221,7 @@ class Native:
         was bound, with its port. Raises OSError that names the address."""
         tcp = tcp or Limits()
         bound: list[tuple[str, int]] = self._engine.start(
-            list(listen), workers, RECEIVE_BUFFER_BYTES, (tcp.connections, tcp.bytes, tcp.idle)
+            list(listen), workers, BUFFER_BYTES, (tcp.connections, tcp.bytes, tcp.idle)
         )
         return bound
 

@@ -10,8 +10,9 @@ import socket
 
 from zkdns.config import Address
 
-RECEIVE_BUFFER_BYTES = 4 << 20
-"""Asked for: a burst of datagrams waits there instead of being dropped."""
+BUFFER_BYTES = 4 << 20
+"""Asked for: a burst of datagrams waits there instead of being dropped, and replies to neighbours that the
+kernel looks for don't take all room there is."""
 
 KERNEL_UNSENT_BYTES = 128 << 10
 """Bytes that the kernel takes of us beyond what a client's window has room for. It would take megabytes for
@@ -41,7 +42,8 @@ def bind(address: Address, kind: socket.SocketKind) -> socket.socket:
         if kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            for room in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                sock.setsockopt(socket.SOL_SOCKET, room, BUFFER_BYTES)
         sock.bind((address.host, address.port))
         sock.setblocking(False)
     except BaseException:
