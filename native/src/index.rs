@@ -4,8 +4,9 @@
 //! and no more, and a reader's copy stays whole for as long as it is held. Two levels of 64 make
 //! 4,096 leaves: a dozen slots in each at 50,000 keys, and a binary search where there are more.
 
+use std::hash::{BuildHasher, RandomState};
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 const FAN: usize = 64;
 
@@ -145,12 +146,20 @@ fn put<T: Keyed>(slots: &mut Vec<Slot<T>>, hash: u64, change: Change<T>) {
     }
 }
 
-/// Multiply and fold, eight bytes a step. Keys come from the registry, not from those who ask, so it
-/// need not withstand chosen collisions; a leaf with some is still searched right.
+/// Of this process: who registers chooses names, and would find as many as he likes with one hash. Each question
+/// for one of those would look at all of them.
+static SECRET: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
+
 #[inline]
 pub fn hash(bytes: &[u8]) -> u64 {
+    mix(*SECRET, bytes)
+}
+
+/// Multiply and fold, eight bytes a step. A leaf with keys of one hash is still searched right.
+#[inline]
+fn mix(secret: u64, bytes: &[u8]) -> u64 {
     const K: u64 = 0x9E37_79B9_7F4A_7C15;
-    let mut state = (bytes.len() as u64).wrapping_mul(K);
+    let mut state = (bytes.len() as u64).wrapping_mul(K) ^ secret;
     let mut chunks = bytes.chunks_exact(8);
     for chunk in &mut chunks {
         let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
@@ -172,7 +181,7 @@ fn fold(a: u64, b: u64) -> u64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::HashMap;
+    use std::collections::{HashMap, HashSet};
 
     #[derive(Debug, PartialEq)]
     struct Pair(Vec<u8>, u32);
@@ -219,6 +228,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn names_that_were_chosen_for_one_hash_have_many_where_the_secret_is_another() {
+        // What the second word has to be, so that it undoes what the first one made.
+        let word = |bytes: [u8; 8]| u64::from_le_bytes(bytes);
+        let start = 16u64.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 7;
+        let chosen: Vec<[u64; 2]> =
+            (0..1000u64).map(|n| [n, fold(start ^ n, 0x9E37_79B9_7F4A_7C15) ^ word(*b"whatever")]).collect();
+        let hashes = |secret| {
+            let hash = |two: &[u64; 2]| mix(secret, &two.map(u64::to_le_bytes).concat());
+            chosen.iter().map(hash).collect::<HashSet<_>>().len()
+        };
+        assert_eq!((hashes(7), hashes(0x5DEE_CE66_D123_4567)), (1, 1000));
+        assert_eq!(hash(b"a"), hash(b"a"));
+        assert_ne!(hash(b"a"), mix(0, b"a"));
     }
 
     #[test]
