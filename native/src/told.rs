@@ -1,14 +1,14 @@
 //! Who was told what: a row a client and service, with when, how often, and what stood first last.
 //!
 //! Rules: bounded; past the bound the row that was unseen for longest goes, and is counted. Knows services and
-//! instances by number alone. One thread writes, after its replies have gone; whoever reads holds it up for as
-//! long as one look at all rows takes.
+//! instances by number alone. One thread writes, after its replies have gone, and never waits for who reads: a look
+//! at all rows takes milliseconds, and more where the reader loses its core.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Rows of one thread.
 pub const MAX_ROWS: usize = 65_536;
@@ -289,13 +289,29 @@ fn fold(one: u64, other: u64) -> u64 {
     (product >> 64) as u64 ^ product as u64
 }
 
-/// The rows of one thread, and the lock that those who read them take too.
+/// The rows of one thread, and the lock that those who read them take too. `late`: what was told meanwhile, and
+/// when; a lock of its own, for a moment.
 #[derive(Default)]
-pub struct ToldTable(Mutex<Rows>);
+pub struct ToldTable {
+    rows: Mutex<Rows>,
+    late: Mutex<Vec<(Note, u64)>>,
+}
 
 impl ToldTable {
+    /// The rows, with all in them that was told before.
     pub fn lock(&self) -> MutexGuard<'_, Rows> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        self.catch_up(&mut rows);
+        rows
+    }
+
+    fn late(&self) -> MutexGuard<'_, Vec<(Note, u64)>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    fn catch_up(&self, rows: &mut Rows) {
+        self.late().drain(..).for_each(|(note, at)| rows.note(&note, at));
     }
 
     /// Notes what was told in a round, at `now`.
@@ -304,7 +320,20 @@ impl ToldTable {
         if notes.is_empty() {
             return;
         }
-        let (mut rows, now) = (self.lock(), now());
+        let now = now();
+        let mut rows = match self.rows.try_lock() {
+            Ok(rows) => rows,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                let mut late = self.late();
+                if late.len() < MAX_ROWS {
+                    return late.extend(notes.drain(..).map(|note| (note, now)));
+                }
+                drop(late); // whoever reads has stood still for long
+                self.lock()
+            }
+        };
+        self.catch_up(&mut rows);
         notes.drain(..).for_each(|note| rows.note(&note, now));
     }
 }
@@ -329,6 +358,25 @@ mod tests {
         assert_eq!((one.first, one.last, one.queries, one.instance), (10, 30, 3, 4));
         assert_eq!((other.first, other.last, other.queries, other.instance), (40, 40, 1, 5));
         assert_eq!(one.client(), IpAddr::from([0, 0, 0, 1]));
+    }
+
+    #[test]
+    fn who_answers_waits_for_nobody_that_reads_and_what_was_told_meanwhile_is_noted_in_its_order() {
+        let table = ToldTable::default();
+        table.take(&mut vec![note(1, 7, 1)], || 10);
+        let reading = table.lock();
+        for now in 11..13 {
+            let mut notes = vec![note(1, 7, now), note(2, 7, 9)];
+            table.take(&mut notes, || u64::from(now));
+            assert!(notes.is_empty());
+        }
+        assert_eq!(reading.rows().len(), 1);
+        drop(reading);
+        let told = |row: &Row| (row.last, row.queries, row.instance);
+        let all: Vec<_> = table.lock().rows().iter().map(told).collect();
+        assert_eq!(all, [(12, 3, 12), (12, 2, 9)]);
+        table.take(&mut vec![note(1, 7, 5)], || 20);
+        assert_eq!(told(&table.lock().rows()[0]), (20, 4, 5));
     }
 
     #[test]
