@@ -65,8 +65,9 @@ impl Running {
             bound.push(socket.udp.local_addr().map_err(|error| (*at, error))?);
         }
         let refused = |error| (wanted[0], error);
-        *lock(&self.tcp) = Some(threads::start(shared, listeners, limits).map_err(refused)?);
+        let tcp = threads::start(shared, listeners, limits).map_err(refused)?;
         *lock(&self.workers) = worker::start(shared, sockets).map_err(refused)?;
+        *lock(&self.tcp) = Some(tcp);
         Ok(bound)
     }
 

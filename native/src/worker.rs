@@ -91,9 +91,15 @@ pub fn start(shared: &Arc<Shared>, sockets: Vec<Socket>) -> io::Result<Vec<Worke
         let thread = {
             let (shared, socket, counters) = (shared.clone(), socket.clone(), counters.clone());
             let run = move || serve(&shared, &socket, &counters, number);
-            thread::Builder::new().name(format!("{THREAD}{number}")).spawn(run)?
+            thread::Builder::new().name(format!("{THREAD}{number}")).spawn(run)
         };
-        workers.push(Worker { socket, counters, thread: Some(thread) });
+        match thread {
+            Ok(thread) => workers.push(Worker { socket, counters, thread: Some(thread) }),
+            Err(error) => {
+                stop(shared, &mut workers); // else they would keep their part of the port, and nobody knew of them
+                return Err(error);
+            }
+        }
     }
     Ok(workers)
 }
