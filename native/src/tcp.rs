@@ -1,8 +1,8 @@
 //! The threads that answer over TCP: each has its own listeners and connections, and waits for all at once.
 //!
 //! Rules: nobody waits for somebody else. A connection has a turn of so many queries and bytes, then the
-//! next has one; what a client sends too slowly or leaves unread waits in its own bounded memory. A
-//! round is answered from one table. A panic costs its own query.
+//! next has one, and who asks now comes before those that had theirs and go on; what a client sends too slowly or
+//! leaves unread waits in its own bounded memory. A round is answered from one table. A panic costs its own query.
 
 #[path = "leaving.rs"]
 mod leaving;
@@ -20,6 +20,7 @@ use crate::slices::take_short_slices;
 use crate::socket::{Happened, Interest, Poller, are_scarce, forget_unsent};
 use crate::streams::{Letter, Phase, Streams};
 use crate::worker::Shared;
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -28,6 +29,8 @@ use std::os::fd::AsRawFd;
 const CHUNK: usize = 16 << 10;
 /// Connections taken of one listener before others have their turn.
 const ACCEPTED: usize = 16;
+/// Those that have a turn more in one round: between two it is looked who asks now.
+const TURNS: usize = 16;
 // Microseconds.
 const MILLISECOND: u64 = 1000;
 /// How often idle connections are looked for.
@@ -63,7 +66,7 @@ pub struct Server<'a> {
     peers: Box<[Option<Box<Peer>>]>,
     open: usize,
     /// Those that have more to do than one turn, and those that have to try again.
-    ready: Vec<Token>,
+    ready: VecDeque<Token>,
     paused: Vec<Token>,
     asker: Asker<'a>,
     chunk: Box<[u8]>,
@@ -117,7 +120,7 @@ impl<'a> Server<'a> {
             listeners: watch.listeners,
             peers: (0..streams.places.count()).map(|_| None).collect(),
             open: 0,
-            ready: Vec::new(),
+            ready: VecDeque::new(),
             paused: Vec::new(),
             asker: Asker::new(shared, counters, number),
             chunk: vec![0; CHUNK].into(),
@@ -165,20 +168,20 @@ impl<'a> Server<'a> {
         let shared = self.shared;
         let table = shared.table.load();
         let mut round = self.asker.begin(&table);
-        let ready = std::mem::take(&mut self.ready);
+        let had: Vec<Token> = self.ready.drain(..self.ready.len().min(TURNS)).collect();
         let paused = std::mem::take(&mut self.paused);
-        for token in ready.into_iter().chain(paused) {
-            if let Some(peer) = self.peek(token) {
-                peer.queued = false;
-                self.turn(&mut round, token, Happened::default());
-            }
-        }
         for i in 0..happened {
             let event = self.poller.happened(i);
             match event.token {
                 BELL => self.read_letters(&mut round),
                 token if token >= LISTENERS => self.accept((token - LISTENERS) as usize),
                 token => self.turn(&mut round, Token::from_bits(token), event),
+            }
+        }
+        for token in had.into_iter().chain(paused) {
+            if let Some(peer) = self.peek(token) {
+                peer.queued = false;
+                self.turn(&mut round, token, Happened::default());
             }
         }
         self.follow(&mut round);
@@ -368,7 +371,7 @@ impl<'a> Server<'a> {
         }
         match need {
             _ if peer.queued => (),
-            Need::Turn => self.ready.push(peer.token),
+            Need::Turn => self.ready.push_back(peer.token),
             Need::Pause => self.paused.push(peer.token),
             _ => (),
         }
