@@ -118,6 +118,28 @@ def test_a_client_that_floods_what_is_pythons_to_answer_keeps_nobody_waiting_and
     loop.close()
 
 
+async def test_what_takes_long_has_one_turn_in_each_of_the_loops_however_much_waits() -> None:
+    """Each that was over early asked for one more, beside the one that its socket had: they grew."""
+    engine = native.Native(tick=iter(range(1_000_000)).__next__)  # each look at the clock is a second later
+    loop, turn, seen = asyncio.get_running_loop(), [0], list[int]()
+
+    def count() -> None:
+        turn[0] += 1
+        loop.call_soon(count)
+
+    count()
+    engine.watch(loop, lambda packet, route: seen.append(turn[0]))
+    at = engine.start([("127.0.0.1", 0)], 1)[0]
+    with client(at) as one:
+        for n in range(200):
+            one.send(tables.query(names.wire("example"), 1))
+            if n > 50:
+                await asyncio.sleep(0.001)
+        await until(lambda: len(seen) == 200)
+    assert max(Counter(seen).values()) == 1
+    engine.close()
+
+
 def test_replies_and_packets_of_no_size_are_dropped_and_counted(engine: native.Native) -> None:
     at = engine.start([("127.0.0.1", 0)], 1)[0]
     with client(at) as one:

@@ -144,6 +144,8 @@ class Native:
         self._flushing = False
         self._left: list[tuple[bytes, Route]] = []
         """Packets that were taken, and wait for another turn."""
+        self._goes_on = False
+        """Whether they have one already: there is one in each turn of the loop, and no more."""
         self._lacking = Lacking("TCP", log)
 
     @property
@@ -229,12 +231,21 @@ class Native:
         """Have `taken` called in `loop` with each packet that is Python's to answer, and `due` with the
         key of each answer of an upstream that is to be fetched anew."""
         self._loop, self._taken, self._due = loop, taken, due
-        loop.add_reader(self._engine.fileno(), self.take)
+        loop.add_reader(self._engine.fileno(), self._readable)
         prefer(loop, self._engine.fileno())
 
     def sample(self, every: int) -> None:
         """Have one packet in so many handed over whatever it asks, for the query log; 0: none."""
         self._engine.sample(every)
+
+    def _readable(self) -> None:
+        if not self._goes_on:  # else what is left has its turn behind all else that is due
+            self.take()
+
+    def _go_on(self) -> None:
+        self._goes_on = False
+        if self._loop is not None:
+            self.take()
 
     def take(self) -> None:
         """Answer what waits now, a turn of it."""
@@ -261,8 +272,9 @@ class Native:
                 taken(packet, route)
                 if at < len(packets) and self._tick() >= latest:
                     self._left = packets[at:]
-                    if self._loop is not None:
-                        go_on(self._loop, self.take)
+                    if self._loop is not None and not self._goes_on:
+                        self._goes_on = True
+                        go_on(self._loop, self._go_on)
                     return
             if len(packets) < FEW or self._tick() >= until:
                 return
