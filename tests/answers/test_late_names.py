@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.tables import Answers, everything, instance, opt, query, services
-from zkdns.answers import late_names
+from zkdns.answers import late_names, records
 from zkdns.answers.late_names import MAX_NAMES, MAX_PLACES, find_late
 from zkdns.answers.routed import NOTHING
 from zkdns.answers.table import Table, Unready
@@ -186,3 +186,20 @@ def test_what_a_large_service_loses_is_told_by_what_compiles_it() -> None:
     assert isinstance(done, Compiled)
     assert [problem.path for problem in done.lost] == ["/services/web"]
     assert "i7.web" in done.lost[0].what
+
+
+def test_who_is_in_a_name_is_looked_through_where_it_is_compiled_and_not_for_each_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a tag of seven thousand it took a millisecond, beside an answer of a datagram's length."""
+    answers = compiled(tagged(200, "canary"), 0)
+    walked: list[object] = []
+    answered = records.answered
+    monkeypatch.setattr(records, "answered", lambda group: walked.append(group) or answered(group))
+    own = names.label("web") + names.wire(ZONES[0])
+    for name, rtype in ((names.label("canary") + own, SRV), (names.label("canary") + own, A),
+                        (names.label("_p7") + names.label("_tcp") + own, SRV)):  # fmt: skip
+        for _ in range(3):
+            say(answers.table, name, rtype)
+        assert len(walked) == 1
+        walked.clear()

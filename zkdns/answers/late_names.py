@@ -7,7 +7,7 @@ the names of the smallest groups are ready, up to a bound, and the others give t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -72,11 +72,14 @@ class Answering:
     notes: Notes
     kept: Kept[Entry | Sections] = field(compare=False, repr=False)
 
-    def ask(self, about: OwnerName, qtype: int, key: object) -> Entry | Sections:
-        """What a name says that exists. `key`: whose it is, the same for names that give the same."""
+    def ask(
+        self, key: object, qtype: int, group: Sequence[Instance], about: Callable[[], OwnerName]
+    ) -> Entry | Sections:
+        """What a name says that exists. `key`: whose it is, the same for names that give the same; `group`:
+        who is in it. What it is `about` is worked out where it is compiled: of thousands it takes longer than
+        an answer."""
         kind = qtype if qtype in (*records.DEALT, ANY) else 0
-        group = about.group
-        return self.kept.get((key, kind), len(group), lambda: self.compile(about, qtype), group)
+        return self.kept.get((key, kind), len(group), lambda: self.compile(about(), qtype), group)
 
     def compile(self, about: OwnerName, qtype: int) -> Entry | Sections:
         """The same, made now."""
@@ -111,8 +114,8 @@ class LateTags(Struct, frozen=True):
             return NO_NAME
         if len(labels) > 1:
             return self.several.answer(qname, qtype, table, position, room)
-        about = records.of_tag(qname, tag, self.answering.service.label, having)
-        return self.answering.ask(about, qtype, tag)
+        label = self.answering.service.label
+        return self.answering.ask(tag, qtype, having, lambda: records.of_tag(qname, tag, label, having))
 
     def owners(self) -> Iterable[bytes]:
         """All names of one tag."""
@@ -135,9 +138,13 @@ class LatePorts(Struct, frozen=True):
         having = self.late.get((self.protocol, port[1:])) if len(labels) == 1 and port[:1] == "_" else None
         if having is None:
             return NO_NAME
-        group, label = tuple(having), self.answering.service.label
-        about = OwnerName(qname, f"{label}:{port[1:]}", group, records.answered(group), (SRV,), port[1:])
-        return self.answering.ask(about, qtype, (self.protocol, port))
+        label = self.answering.service.label
+
+        def about() -> OwnerName:
+            group = tuple(having)
+            return OwnerName(qname, f"{label}:{port[1:]}", group, records.answered(group), (SRV,), port[1:])
+
+        return self.answering.ask((self.protocol, port), qtype, having, about)
 
     def owners(self) -> Iterable[bytes]:
         """All names of a port."""
