@@ -35,7 +35,7 @@ _FRACTION = re.compile(r"-?[0-9]{1,999}(/[1-9][0-9]{0,999})?", re.ASCII)
 
 NOT_READ: Final = (
     msgspec.ValidationError, KeyError, TypeError, ValueError, ArithmeticError, RecursionError,
-    NotImplementedError, zlib.error,
+    AttributeError, NotImplementedError, zlib.error,
 )  # fmt: skip
 """What reading a line of another version, or of somebody else's making, may end with."""
 
