@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +246,13 @@ def test_the_last_port_and_the_longest_zone_are_taken_and_the_next_is_not() -> N
     assert load({"zone": (f"{zone}.b"[-MAX_ZONE_CHARS:],)}, {}).zone
     with pytest.raises(ConfigError):
         load({"zone": (f"{zone}b.b",)}, {})
+
+
+@pytest.mark.parametrize("auth", [["digest:u:SECRET"], {"digest": "SECRET"}, "digest:u:SECRET\0", "SECRET"])
+def test_a_secret_that_is_written_wrongly_is_told_by_no_error(auth: object, tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    text = '{ digest = "SECRET" }' if isinstance(auth, dict) else json.dumps(auth)
+    path.write_text(f"[zookeeper]\nauth = {text}\n")
+    with pytest.raises(ConfigError, match="auth") as told:
+        load({"config": str(path)}, {})
+    assert "SECRET" not in str(told.value)

@@ -264,6 +264,14 @@ def _words(text: Any) -> str:
     return text
 
 
+def _secret(text: Any) -> str:
+    """The same, and no error shows it."""
+    try:
+        return _words(text)
+    except (TypeError, ValueError):
+        raise ValueError("it is no text without NUL characters") from None
+
+
 def _one_of(*choices: str) -> Callable[[Any], str]:
     def choose(value: Any) -> str:
         if value not in choices:
@@ -321,7 +329,7 @@ def _zookeeper(value: Any) -> ZooKeeperSettings:
     for name in value:
         if name not in known:
             raise ValueError(f"no such setting {name!r}; {list_near(name, known)}")
-    parsers = dict.fromkeys(known, _words) | {"session_timeout": _number(float, 0.5, 600)}
+    parsers = dict.fromkeys(known, _words) | {"auth": _secret, "session_timeout": _number(float, 0.5, 600)}
     given: dict[str, Any] = {}
     for name, item in value.items():
         try:

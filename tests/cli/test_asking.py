@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -117,3 +118,16 @@ def test_of_several_servers_those_that_live_are_heard_and_the_others_named(
     assert shown in capsys.readouterr().out
     assert code == 1
     assert [url in line for url in (*dead, lives)] == [True, True, False]
+
+
+@pytest.mark.parametrize("date", [b"x", b"Mon, 01 Jan 99999999999999999999 00:00:00 GMT"])
+def test_a_date_that_is_none_is_the_time_of_who_reads_it(date: bytes) -> None:
+    with saying(OK + b"Content-Length: 2\r\nDate: " + date + b"\r\n\r\n{}") as url:
+        assert abs(asking.get_dated(url, "/api/v1/status", {}, {}).at - time.time()) < 3600
+
+
+@pytest.mark.parametrize("url", ["http://u:SECRET@h", "http://u:SE/CRET@h:1", "ftp://SECRET@h", "u:SECRET@h"])
+def test_a_secret_in_the_url_of_a_server_is_told_by_no_error(url: str) -> None:
+    with pytest.raises(ValueError, match="secrets don't stand in a URL") as told:
+        asking.read_url(url)
+    assert "SE" not in str(told.value)

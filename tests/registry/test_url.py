@@ -134,3 +134,26 @@ def test_what_is_usual_is_read_service_by_service() -> None:
     assert is_usual(parse_registry("zk://h/services?format=curator"))
     for options in ("preset=kafka", "layout=/{service}/x/{id}", "as=p-{service}", "format=json&address=a"):
         assert not is_usual(parse_registry(f"zk://h/x?{options}"))
+
+
+@given(
+    st.sampled_from(["zk://", "zkk://", "zk:/", "zk:", "http://", "", "x=zk://", "x=zk:"]),
+    st.sampled_from(["", "u:", ":", "[::1]:", "h:1,u:", "["]),
+    st.sampled_from(["h:2181/x", "h", "", "h:2181/x?format=zz", "@h/x"]),
+    st.text("/,:[]?#% ", max_size=3),
+)
+def test_a_secret_in_a_url_is_told_by_no_error(scheme: str, user: str, rest: str, odd: str) -> None:
+    secret = f"SEC{odd}RET"
+    try:
+        parse_registry(f"{scheme}{user}{secret}@{rest}")
+    except ValueError as error:
+        told = str(error)
+    else:
+        told = ""  # it may be read otherwise, with an @ in the root
+    assert "SEC" not in told
+    assert "RET" not in told
+
+
+def test_an_address_that_is_none_is_named() -> None:
+    with pytest.raises(ValueError, match="'h:x' is no HOST:PORT"):
+        parse_registry("zk://h:x/services")

@@ -39,6 +39,8 @@ Shape = Mapping[str, type | tuple[type, ...]]
 
 def read_url(text: str) -> str:
     """The URL of a server, without a last slash. ValueError says what is wrong with it."""
+    if "@" in text:
+        raise ValueError(f"{text.rpartition('@')[2]!r}: secrets don't stand in a URL")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
@@ -46,8 +48,6 @@ def read_url(text: str) -> str:
         raise ValueError(f"{text!r}: {error}; {EXAMPLE}") from None
     if parts.scheme not in ("http", "https") or not host or port == 0:
         raise ValueError(f"{text!r} is no URL of a server; {EXAMPLE}")
-    if "@" in parts.netloc:
-        raise ValueError(f"{text.rpartition('@')[2]!r}: secrets don't stand in a URL")
     if parts.query or parts.fragment or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError(f"{text!r}: nothing but a path may follow the port; {EXAMPLE}")
     return text.rstrip("/")
@@ -97,7 +97,7 @@ def get_dated(
         ) from None
     try:
         at = parsedate_to_datetime(date).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         at = time.time()
     return Told(hold_to(server, _parse(body), shape), at)
 

@@ -103,18 +103,18 @@ def _parse_url(text: str) -> RegistryURL:
             raise ValueError(f"{text!r}: no path; write file:PATH")
         return RegistryURL(text, "file", path=Path(path))
     if not text.startswith("zk://"):
-        raise ValueError(f"{text!r}: write zk://HOST:PORT/ROOT or file:PATH")
+        raise ValueError(f"{_without_secrets(text)}: write zk://HOST:PORT/ROOT or file:PATH")
     try:
         parts = urlsplit(text)
     except ValueError:
-        raise ValueError(f"{text!r}: a bracket of its hosts has no other") from None
+        raise ValueError(f"{_without_secrets(text)}: a bracket of its hosts has no other") from None
     hosts = ",".join(_zookeeper_host(host, text) for host in parts.netloc.split(","))
     if parts.fragment:
-        raise ValueError(f"{text!r}: only options such as format=… may follow the root")
+        raise ValueError(f"{_without_secrets(text)}: only options such as format=… may follow the root")
     try:
         url = _read_options(RegistryURL(text, "zk", hosts), parse_qs(parts.query, keep_blank_values=True))
     except ValueError as error:
-        raise ValueError(f"{text!r}: {error}") from None
+        raise ValueError(f"{_without_secrets(text)}: {error}") from None
     elsewhere = url.preset is not None or url.layout != DEFAULT_LAYOUT
     root = "/" + _unquote(parts.path, text).strip("/") if parts.path else "/" if elsewhere else "/services"
     if "//" in root:
@@ -136,7 +136,7 @@ def _read_options(url: RegistryURL, query: Mapping[str, list[str]]) -> RegistryU
     for name, values in query.items():
         if name not in _OPTIONS:
             known = ", ".join(f"{option}=" for option in _OPTIONS)
-            raise ValueError(f"no option {name!r}; there are {known}")
+            raise ValueError(f"no option {_without_secrets(name)}; there are {known}")
         if len(values) > 1:
             raise ValueError(f"{name}= stands there more than once")
     options = {name: values[-1] for name, values in query.items()}
@@ -207,12 +207,20 @@ def _read_fields(format: str, options: Mapping[str, str]) -> JSONFields | None:
 
 def _zookeeper_host(text: str, url: str) -> str:
     if "@" in text:
-        raise ValueError(f"{url.split('@')[-1]!r}: secrets don't stand in a URL; set ZKDNS_ZOOKEEPER_AUTH")
+        raise ValueError(f"{_without_secrets(url)}: secrets don't stand in a URL; set ZKDNS_ZOOKEEPER_AUTH")
     host, colon, port = text.rpartition(":")
     if not colon or "]" in port:
         host, port = text, "2181"
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise ValueError(f"{url!r}: write an IPv6 address in brackets, as in [::1]:2181")
-    if not host.strip("[]") or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-        raise ValueError(f"{url!r}: {text!r} is no HOST:PORT")
-    return f"{host}:{port}"
+        why = "write an IPv6 address in brackets, as in [::1]:2181"
+    elif not host.strip("[]") or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+        # With an @ further on it is the first half of a secret with a slash in it, perhaps.
+        why = f"{text!r} is no HOST:PORT" if "@" not in url else "HOST:PORT stands before the root"
+    else:
+        return f"{host}:{port}"
+    raise ValueError(f"{_without_secrets(url)}: {why}")
+
+
+def _without_secrets(url: str) -> str:
+    """As it may be told: what stands before an @ is somebody's secret perhaps."""
+    return repr(url.rpartition("@")[2])
