@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from support.examples import examples
 from support.scenario import World
+from support.steps import steps
 from zkdns.dns.names import wire
 from zkdns.explain.explain import Then, Unknown, explain
 from zkdns.explain.subject import locate
@@ -50,7 +51,7 @@ def ask(
     return explain(
         pipeline.builder.snapshot(), name, qtype,
         client=client, changes=changes, forwards=lambda asker: False,
-        routes=dict(pipeline.routes.in_force), more=pipeline.preview(targets_in(changes), world.now),
+        routes=dict(pipeline.routes.in_force), more=pipeline.preview(targets_in(changes), world.now)(),
         lifted=lifted, **more,
     )  # fmt: skip
 
@@ -411,3 +412,38 @@ def test_where_the_service_cuts_srv_an_alias_of_an_alias_does() -> None:
         assert len(ask(world, f"{name}.svc.local", qtype="SRV")["answer"]) == 8, name
     world.do_data("here:/services/web-v1 {}")
     assert len(ask(world, "front.svc.local", qtype="SRV")["answer"]) == 10
+
+
+def test_what_is_tried_costs_the_loop_next_to_nothing_however_large_it_is() -> None:
+    """Whoever asks may name a service of thousands in each of hundreds of targets: that is worked out in his
+    thread, and once."""
+    costs = []
+    for count in (2, 200):
+        world = a_world()
+        world.do_list("there:/services web " + " ".join(f"s{n}" for n in range(count)))
+        world.do_list("there:/services/web " + " ".join(f"i{n}" for n in range(count)))
+        for n in range(count):
+            world.do_data(f'there:/services/web/i{n} {{"address": "10.3.0.{n}", "port": 80}}')
+        world.publish()
+        targets = targets_in([f"route:alias={','.join(f't{n}.web@there' for n in range(60))}"])
+        costs.append(steps(lambda world=world, targets=targets: world.pipeline.preview(targets, world.now)))  # type: ignore[misc]
+        made = world.pipeline.preview(targets, world.now)
+        views: list[Any] = []
+        once = steps(lambda made=made, views=views: views.append(made()))  # type: ignore[misc]
+        assert len(views[0]["web@there"].instances) == count
+        alone = world.pipeline.preview(targets[:1], world.now)
+        assert once == steps(lambda alone=alone: alone())  # type: ignore[misc]
+    assert costs[0] == costs[1]
+
+
+def test_what_is_tried_leaves_no_problem_behind() -> None:
+    world = a_world()
+    world.do_data('there:/services/web/x {"address": "nowhere.example", "port": 80}')
+    world.publish()
+    world.do_host("nowhere.example")
+    world.publish()
+    before = [*world.pipeline.problems]
+    assert any("nowhere.example" in problem.what for problem in before)
+    tried = ask(world, "web-v1.svc.local", "route:web-v1=web@there")
+    assert "web@there 100 % (1 of 1 healthy" in " ".join(tried["notes"])
+    assert [*world.pipeline.problems] == before

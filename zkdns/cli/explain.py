@@ -123,7 +123,7 @@ def _asking_registries(
     snapshot = registries.compile_for(read_name(name)).snapshot()
     routes = dict(registries.pipeline.routes.in_force)
     now = time.time()
-    more = registries.pipeline.preview(what_if.targets_in(changes), now)
+    more = registries.pipeline.preview(what_if.targets_in(changes), now)()
     lifted = registries.pipeline.undrained(what_if.undrained_in(changes), now)
 
     def ask(tried: tuple[str, ...]) -> dict[str, Any]:

@@ -241,6 +241,20 @@ class Hostnames:
             self._completed[name] = Completed(service.label, instances, images)
         return replace(service, instances=tuple(filter(None, images)))
 
+    def as_known(self, service: Service) -> Service:
+        """The same of one that is registered nowhere: nothing is noted. May be called in a thread."""
+        if not any(i.registration.host for i in service.instances):
+            return service
+        images = []
+        for i in service.instances:
+            if (host := i.registration.host) is None:
+                images.append(i)
+            elif addresses := self._resolve(service.label, host):
+                images.append(_resolved(i, addresses))
+            elif host not in self._unheard:
+                images.append(_unresolved(i, self._explain(i, host).what))
+        return replace(service, instances=tuple(images))
+
     def _complete_one(self, label: str, i: Instance) -> Instance | None:
         """None where it can't be said yet."""
         host = i.registration.host

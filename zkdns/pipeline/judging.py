@@ -39,7 +39,7 @@ def undrained(
 class Judging:
     """`judge`: a service as it is to be answered, and when it is to be judged again (seconds, the caller's
     clock). `complete`: what a service has beside its registration. `compile`: raises where such a service
-    can't be compiled."""
+    can't be compiled. `complete_as_known`: completes one that is not registered; in whichever thread."""
 
     def __init__(
         self,
@@ -48,12 +48,14 @@ class Judging:
         complete: Callable[[Service], Steps[Service]],
         compile: Callable[[Service], object],
         wall: Wall,
+        complete_as_known: Callable[[Service], Service],
     ) -> None:
         self._judge = judge
         self._trial = trial
         self._complete = complete
         self._compile = compile
         self._wall = wall
+        self._complete_as_known = complete_as_known
 
     def judge(self, service: Service, now: float, standing: Service | None) -> Judgement:
         """As the judge says, without those that it fails with; as it stands where that is not enough."""
@@ -70,12 +72,9 @@ class Judging:
             self._wall.note(service.path, error)
             return standing if standing is not None else replace(service, instances=()), None
 
-    def preview(
-        self, service: Service, now: float, overrides: Mapping[str, Override] | None = None
-    ) -> Service:  # fmt: skip
-        """As it would be judged if it were registered so. `overrides`: what would be ordered for it, None for
-        what is."""
-        return self._trial(finish(self._complete(service)), now, overrides)
+    def preview(self, service: Service, now: float, overrides: Mapping[str, Override]) -> Service:
+        """As it would be judged if it were registered, and this ordered; may be called in a thread."""
+        return self._trial(self._complete_as_known(service), now, overrides)
 
     def shut_out(self, service: Service, registered: Service, error: Exception, now: float) -> bool:
         """Keep out those of the registered instances with which alone, in this service, the same is met.
@@ -99,7 +98,8 @@ class Judging:
 
     def _fails_alone(self, service: Service, instance: Instance, now: float) -> bool:
         try:
-            self._compile(self.preview(replace(service, instances=(instance,)), now))
+            alone = finish(self._complete(replace(service, instances=(instance,))))
+            self._compile(self._trial(alone, now, None))
         except Exception:
             return True
         return False

@@ -119,7 +119,10 @@ class Pipeline:
             self.builder, self.routes, self._origins.number,
             threads=threads, compiles=compiles, defers=defers, prepare=prepare,
         )  # fmt: skip
-        judge = Judging(self._judge, self._health.trial, self._complete, self._compiler.attempt, self.wall)
+        judge = Judging(
+            self._judge, self._health.trial, self._complete, self._compiler.attempt, self.wall,
+            lambda one: self._hostnames.as_known(self._gathering.defaults.complete(one, False)),
+        )  # fmt: skip
         sessions = Sessions(lambda now: self._hearing.awaits_losses(now) or self.registries.has_work)
         causes = Causes(sessions.why_gone, self._health.override_of, self.registries.lifted_by)
         self._telling = Telling(causes, self.wall)
@@ -368,8 +371,8 @@ class Pipeline:
         """What is wrong with what is registered, ordered, and laid beside it."""
         return self._wrong.tell()
 
-    def preview(self, targets: Iterable[Target], now: float) -> dict[str, Service]:
-        """What these lead to and no route does yet, as it would be judged, by name."""
+    def preview(self, targets: Iterable[Target], now: float) -> Callable[[], dict[str, Service]]:
+        """Judge what these lead to and no route does yet, by name; may be called in a thread."""
         return self._publisher.preview(targets, now)
 
     def undrained(self, those: Iterable[tuple[str, str]], now: float) -> dict[str, Instance]:

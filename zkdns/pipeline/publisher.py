@@ -196,11 +196,15 @@ class Publisher:
         if not (name in self._begun or name in self._under_way or name in self._composed):
             self._latency.end(name)
 
-    def preview(self, targets: Iterable[Target], now: float) -> dict[str, Service]:
-        """What these lead to and no route does yet, as it would be judged, by name."""
-        views = self._routes.views
-        every = [view for target in targets if (view := views.preview(target)) is not None]
-        return {view.name: self._judging.preview(view, now, views.ordered_for(view)) for view in every}
+    def preview(self, targets: Iterable[Target], now: float) -> Callable[[], dict[str, Service]]:
+        """Judge what these lead to and no route does yet, by name; may be called in a thread."""
+        every = [*self._routes.views.previews(targets)]
+
+        def work() -> dict[str, Service]:
+            made = (make() for make in every)
+            return {view.name: self._judging.preview(view, now, ordered) for view, ordered in made}
+
+        return work
 
     # --- out --------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from typing import TypeAlias
 from zlib import crc32
 
@@ -27,6 +28,9 @@ from zkdns.wall import Wall
 
 Pair: TypeAlias = tuple[str, str]
 """A service as a route names it, and a registry."""
+
+Preview: TypeAlias = Callable[[], tuple[Service, Mapping[str, Override]]]
+"""Makes a view that is not there yet, and tells what would be ordered for its instances."""
 
 
 class Views:
@@ -123,17 +127,13 @@ class Views:
         self._all = every.changed(changes)
         return self._all if self._keys_of else merged
 
-    def preview(self, target: Target) -> Service | None:
-        """What a registry alone holds of a service, where no route leads to it yet; None where there is none,
-        or it has its view."""
-        name = self.find(target.service)
-        own = self._registries.get(target.registry, {}).get(name) if name is not None else None
-        if name is None or own is None or view_key(name, target.registry) in self.of(name):
-            return None
-        base = self._merged[name]
-        return finish(
-            _make(view_key(name, target.registry), base, own, target.registry, _names_of(base.instances))
-        )
+    def previews(self, targets: Iterable[Target]) -> Iterator[Preview]:
+        """Make what registries alone hold of services, where no route leads to that yet, once each; may be
+        called in a thread."""
+        for name, registry in dict.fromkeys((self.find(t.service), t.registry) for t in targets):
+            own = self._registries.get(registry, {}).get(name) if name is not None else None
+            if name is not None and own is not None and view_key(name, registry) not in self.of(name):
+                yield partial(_preview, self._merged[name], own, registry, self._ordered)
 
     def spread(self, overrides: ByService) -> ByService:
         """What is ordered for instances, and for the same ones in views. Where the service itself has a
@@ -167,21 +167,8 @@ class Views:
         self._spread = self._spread.changed(changes)
         return self._spread
 
-    def ordered_for(self, view: Service) -> Mapping[str, Override]:
-        """What would be ordered for the instances of a view that is not there yet."""
-        likes = self._ordered.get(view.view_of, NOTHING)
-        own = self._ordered.get(view.name, NOTHING)
-        return {**{id: order for id, order in likes.items() if self._has_like(view, id)}, **own}
-
     def _find_likes(self, name: str, id: str) -> Iterator[str]:
-        return (key for key in self.of(name) if self._has_like(self._all[key], id))
-
-    def _has_like(self, view: Service, id: str) -> bool:
-        """Whether this id is in a view that of the service's own instance, or nobody else's."""
-        if find(view.instances, id) is None:
-            return False
-        same = find(self._merged[view.view_of].instances, id)
-        return same is None or same.registry in ("", *view.registries)
+        return (key for key in self.of(name) if _has_like(self._all[key], self._merged[name], id))
 
     def _path(self, name: str) -> str:
         service = self._merged.get(name) or self._all.get(name)
@@ -261,6 +248,25 @@ class Views:
         if views:
             self._keys_of[name] = tuple(views)
         return changes
+
+
+def _preview(
+    base: Service, own: Service, registry: str, ordered: ByService
+) -> tuple[Service, Mapping[str, Override]]:
+    """A view that is not there yet, and what would be ordered for its instances."""
+    key = view_key(base.name, registry)
+    view = finish(_make(key, base, own, registry, _names_of(base.instances)))
+    likes = ordered.get(base.name, NOTHING)
+    alike = {id: order for id, order in likes.items() if _has_like(view, base, id)}
+    return view, {**alike, **ordered.get(key, NOTHING)}
+
+
+def _has_like(view: Service, base: Service, id: str) -> bool:
+    """Whether this id is in a view that of the service's own instance, or nobody else's."""
+    if find(view.instances, id) is None:
+        return False
+    same = find(base.instances, id)
+    return same is None or same.registry in ("", *view.registries)
 
 
 def _names_of(instances: Iterable[Instance]) -> set[str]:

@@ -289,7 +289,7 @@ class Observer(Struct, frozen=True):
         snapshot, forwards = self.pipeline.builder.snapshot(), self.forwarder.allows
         then = self.recorder.world_at(at) if at is not None else None
         now = time.time()
-        routes, more = self.routes(), self.pipeline.preview(targets_in(changes), now)
+        routes, preview = self.routes(), self.pipeline.preview(targets_in(changes), now)
         lifted = self.pipeline.undrained(undrained_in(changes), now) if at is None else {}
 
         def work() -> dict[str, Any]:
@@ -302,7 +302,7 @@ class Observer(Struct, frozen=True):
             try:
                 return explain(
                     snapshot, name, qtype,
-                    client=client, changes=changes, forwards=forwards, routes=routes, more=more,
+                    client=client, changes=changes, forwards=forwards, routes=routes, more=preview(),
                     lifted=lifted, then=past,
                 )  # fmt: skip
             except Unknown as error:
