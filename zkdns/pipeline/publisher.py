@@ -201,8 +201,8 @@ class Publisher:
         every = [*self._routes.views.previews(targets)]
 
         def work() -> dict[str, Service]:
-            made = (make() for make in every)
-            return {view.name: self._judging.preview(view, now, ordered) for view, ordered in made}
+            pairs = [make() for make in every]
+            return {view.name: self._judging.preview(view, now, ordered) for view, ordered in pairs}
 
         return work
 
