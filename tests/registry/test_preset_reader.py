@@ -106,3 +106,16 @@ def test_a_change_of_leader_makes_other_services_no_other_objects() -> None:
 def test_as_renames_the_services_that_are_read() -> None:
     found = catalog("patroni", read_fixture("patroni"), options="&as=db-{service}")
     assert bearers(found, "db-pg1") == ["pg-b"]
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_service_says_the_same_whichever_of_its_places_was_read_first(name: str) -> None:
+    """Where it stands was that of the folder that a replica saw first, so replicas named it differently."""
+    znodes = {f"/prod{path}" if name != "zookeeper" else path: d for path, d in read_fixture(name).items()}
+    tops = sorted({path.rpartition("/")[0] for path in znodes})
+    first = read_into(tree_of(f"preset={name}"), znodes).catalog()
+    for top in tops:
+        tree = tree_of(f"preset={name}")
+        read_into(tree, {path: data for path, data in znodes.items() if path.rpartition("/")[0] == top})
+        tree.catalog()
+        assert read_into(tree, znodes, anew=False).catalog() == first

@@ -91,15 +91,19 @@ def grow(znodes: Mapping[str, bytes]) -> tuple[dict[str, bytes], dict[str, set[s
     return data, children
 
 
-def read_into(tree: ServiceTree, znodes: Mapping[str, bytes], refused: Iterable[str] = ()) -> ServiceTree:
-    """One whole reading of all the roots that the tree watches."""
+def read_into(
+    tree: ServiceTree, znodes: Mapping[str, bytes], refused: Iterable[str] = (), *, anew: bool = True
+) -> ServiceTree:
+    """One whole reading of all the roots that the tree watches; or else what changed since the last one."""
     data, children = grow(znodes)
     for scope in tree.scopes:
         root = tree.reducers[scope.root]
-        root.apply(Begin())
+        if anew:
+            root.apply(Begin())
         for event in _read(scope, scope.root, data, children, frozenset(refused)):
             root.apply(event)
-        root.apply(Whole())
+        if anew:
+            root.apply(Whole())
     return tree
 
 

@@ -235,6 +235,7 @@ class ServiceTree:
         folders = [path for nodes in held for path in nodes.folders]
         if not folders:
             return None, ()
+        folder = min(folders)  # whichever was read first: replicas read in different orders
         before = self._services.get(name)
         znodes = [*chain.from_iterable(nodes.znodes.values() for nodes in held)]
         came = max([nodes.came for nodes in held])
@@ -245,9 +246,9 @@ class ServiceTree:
 
         yield from walk(znodes, note)
         try:
-            service, problems = yield from self.reader.assemble(name, folders[0], values, before)
+            service, problems = yield from self.reader.assemble(name, folder, values, before)
         except Exception as error:  # ours: it costs this service, and the others go on
-            return before or Service(name, name, folders[0]), (fault(folders[0], error),)
+            return before or Service(name, name, folder), (fault(folder, error),)
         if service is not None and before is None and not service.instances:
             service = replace(service, zxid=came)
         return service, problems
