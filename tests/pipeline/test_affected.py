@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from support.stepping import World, an_address
+from zkdns.model import Children
 from zkdns.pipeline.affected import Affected
 from zkdns.steps import SLICE
 from zkdns.wall import Wall
@@ -44,3 +46,20 @@ def test_walks_that_find_nobody_are_cut_into_parts_as_well() -> None:
         affected.search()
         turns += 1
     assert turns >= 3
+
+
+def test_what_is_told_of_a_target_with_dots_is_so_whoever_comes_and_goes() -> None:
+    """It names the label of a service that is called so, and was told of one that had gone."""
+    world = World()
+    world.publish("web", a=an_address(1))
+    world.hear("/services", world.data("/services/web", '{"to": [{"a.b": 1}]}'))
+    world.rest()
+    told = [[p.what for p in world.pipeline.problems]]
+    world.publish("a.b", x=an_address(2))
+    told.append([p.what for p in world.pipeline.problems])
+    world.names.discard("a.b")
+    world.hear("/services", Children("/services", tuple(world.names), next(world.zxid)))
+    world.rest()
+    told.append([p.what for p in world.pipeline.problems])
+    assert "it goes by its label, a-b" in told[1][0]
+    assert told[0] == told[2] != told[1]

@@ -123,19 +123,21 @@ class Publisher:
         """These are the services now. Returns those that have changed."""
         old = self.registered
         changed = differing(old, registered)
-        told: list[str] = []
-        laid: list[str] = []
-        """What a route alone makes. Thousands may be laid at once, and registries are not read while so many
+        of_registries: list[str] = []
+        of_routes: list[str] = []
+        """What a route alone makes. Thousands may be of_routes at once, and registries are not read while so many
         of theirs wait."""
         for name in changed:
             before, after = old.get(name), registered.get(name)
-            (laid if (after or before or NOBODY).path.startswith(OVERRIDES) else told).append(name)
+            (of_routes if (after or before or NOBODY).path.startswith(OVERRIDES) else of_registries).append(
+                name
+            )
             with self._wall.around((after or before or NOBODY).path, "sessions"):
                 yield from self._sessions.take(before, after, now)
         self.registered = self._placement.registered = registered
-        if laid:
-            self._agenda.mark(laid)
-        self._agenda.tell(told)
+        if of_routes:
+            self._agenda.mark(of_routes)
+        self._agenda.tell(of_registries)
         return changed
 
     def is_to_judge(self, name: str) -> bool:

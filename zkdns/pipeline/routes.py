@@ -320,7 +320,9 @@ class RouteBook:
     def _needs_of(self, in_force: InForce | None, name: str) -> frozenset[str]:
         targets = targets_of(in_force) if in_force is not None else ()
         keys = {view_key(t.service, t.registry) if t.registry else t.service for t in targets}
-        return frozenset({*keys, *self._views_of(name)} - {name})
+        # What is told of a target that names none depends on whether a service has all of it for its name.
+        dotted = {f"{t.tag}.{t.service}" for t in targets if t.tag}
+        return frozenset({*keys, *dotted, *self._views_of(name)} - {name})
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:
