@@ -19,7 +19,7 @@ from zkdns.registry import file
 from zkdns.registry.merge import Merger
 from zkdns.steps import Steps
 
-AT_A_TIME, MAX_TOGETHER, PART, MAX_UNPUBLISHED = 16, 128, 16, 32
+AT_A_TIME, MAX_TOGETHER, PART, MAX_UNPUBLISHED = 16, 128, 4, 8
 MANY = 6 * AT_A_TIME
 OWNER = 0x55
 
@@ -32,7 +32,7 @@ def a_quarter_of_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
         (gathering, "MAX_TOGETHER", MAX_TOGETHER),
         (gathering, "PART", PART),
         (gathering, "MAX_UNPUBLISHED", MAX_UNPUBLISHED),
-        (gathering, "FEW", 16),
+        (gathering, "NEARLY_ALL", PART // 2),
     ):
         assert getattr(module, name) == 4 * ours
         monkeypatch.setattr(module, name, ours)

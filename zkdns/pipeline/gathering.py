@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from zkdns.arrivals import NOTHING as NOTHING_CAME
-from zkdns.backlog import FEW, Backlog
+from zkdns.backlog import Backlog
 from zkdns.health.health import Health
 from zkdns.model import Catalog, Change, Problem
 from zkdns.persistent import PersistentMap, differing
@@ -38,12 +38,15 @@ ORDERS: Final = 256
 MAX_TOGETHER: Final = 512
 """Services of which nothing is published before all of them were handed on."""
 
-PART: Final = AT_A_TIME
+PART: Final = 16
 """Services that are published before more are handed on, where there are more than are shown together."""
 
-MAX_UNPUBLISHED: Final = 128
-"""Services that may wait here. What waits in the mirror is in fair order, and what changes often goes first;
-here a change that comes among thousands would wait for a part of them. So many take some 30 ms."""
+NEARLY_ALL: Final = PART // 2
+"""More are handed on while so many of those are not published yet: a turn has something to do to its end."""
+
+MAX_UNPUBLISHED: Final = 32
+"""Services that may wait here. What waits in the mirror is in fair order, and what clients ask for goes
+first; here a change that comes among thousands waits for a part of them, some 0.4 ms each."""
 
 
 class Gathering:
@@ -129,7 +132,7 @@ class Gathering:
         if most > AT_A_TIME and not self._takes_orders(is_late):
             return
         backlog = self._registries.backlog
-        if not self._owed and (self._publisher.backlog <= FEW or most > AT_A_TIME):
+        if not self._owed and (self._publisher.backlog <= NEARLY_ALL or most > AT_A_TIME):
             self._is_in_parts = backlog > (0 if self._is_in_parts else MAX_TOGETHER)
             self._owed = min(backlog, PART) if self._is_in_parts else backlog
             if backlog:
