@@ -225,3 +225,36 @@ def test_an_account_that_is_held_back_has_no_turn_as_the_newest_either() -> None
     assert taken == [names[-3], names[0], names[-4], names[1]]
     accounts.let_go_on(names[-1])
     assert {*accounts.accounts()} == {*names[2:-4], names[-1]}
+
+
+def test_what_is_put_back_is_not_taken_for_new() -> None:
+    """Else whoever has much waiting would have every second turn."""
+    accounts: Accounts[int] = Accounts()
+    for n in range(4 * FEW):
+        accounts.put(f"a{n}", n)
+    for _ in range(4):
+        accounts.put_back(*accounts.take_next())
+    taken = [accounts.take_next()[1] for _ in range(FEW)]
+    assert not {0, 1, 4 * FEW - 1, 4 * FEW - 2} & {*taken}
+
+
+def test_of_a_long_account_the_newest_is_not_the_last() -> None:
+    accounts: Accounts[int] = Accounts(are_long=True)
+    for n in range(4 * FEW):
+        accounts.put("many", n)
+    accounts.put_back("other", -1)
+    accounts.put_back("other", -2)
+    taken = [accounts.take_next()[1] for _ in range(6 * FEW // 2)]
+    assert {0, -1, -2, 4 * FEW - 1} <= {*taken[:8]}
+    assert len({*taken}) == len(taken)
+
+
+def test_what_is_removed_has_no_turn_and_neither_has_an_account_of_which_it_was_all() -> None:
+    accounts: Accounts[int] = Accounts()
+    for account, item in (("a", 1), ("b", 2), ("b", 3)):
+        accounts.put(account, item)
+    accounts.remove("a", 1)
+    accounts.remove("b", 2)
+    assert drain(accounts) == [3]
+    with pytest.raises(KeyError):
+        accounts.remove("a", 1)

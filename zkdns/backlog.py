@@ -87,9 +87,9 @@ class Accounts(Generic[T]):
     """What waits, by whose account it is, each thing once: accounts take turns (round robin; Nagle, RFC 970),
     and in each what came first is first. Among many accounts that had no turn yet the newest has every second
     one, except without `favours_newest`: where the same ones come again and again, all are to be equally
-    late."""
+    late. `are_long`: accounts may have many things waiting, whose newest has every second of its turns."""
 
-    def __init__(self, *, favours_newest: bool = True) -> None:
+    def __init__(self, *, favours_newest: bool = True, are_long: bool = False) -> None:
         self._lines: OrderedDict[str, OrderedDict[T, None]] = OrderedDict()
         """By account, whose turn is next first."""
         self._held_back: dict[str, OrderedDict[T, None]] = {}
@@ -97,6 +97,7 @@ class Accounts(Generic[T]):
         self._fresh: OrderedDict[str, None] = OrderedDict()
         """Accounts that had no turn yet."""
         self._favours_newest = favours_newest
+        self._new_line: type[OrderedDict[T, None]] = Backlog if are_long else OrderedDict
         self._is_turn_of_newest = False
 
     def __bool__(self) -> bool:
@@ -110,10 +111,16 @@ class Accounts(Generic[T]):
     def put(self, account: str, item: T) -> None:
         line = self._held_back.get(account, self._lines.get(account))
         if line is None:
-            line = self._lines[account] = OrderedDict()
+            line = self._lines[account] = self._new_line()
             if self._favours_newest:
                 self._fresh[account] = None
         line[item] = None
+
+    def put_back(self, account: str, item: T) -> None:
+        """It was taken, and is to come again: behind the others, and not as one that had no turn yet."""
+        if account not in self._lines:
+            self._lines[account] = self._new_line()
+        self._lines[account][item] = None
 
     def take_next(self) -> tuple[str, T]:
         """Whose turn it is, and what of it is next; KeyError where nothing waits."""
@@ -124,10 +131,16 @@ class Accounts(Generic[T]):
         else:
             account, line = self._lines.popitem(last=False)
             self._fresh.pop(account, None)
-        item, _ = line.popitem(last=False)
+        item = line.take_next() if isinstance(line, Backlog) else line.popitem(last=False)[0]
         if line:
             self._lines[account] = line  # behind the others
         return account, item
+
+    def remove(self, account: str, item: T) -> None:
+        """It waits no more; KeyError where it did not wait for a turn."""
+        del self._lines[account][item]
+        if not self._lines[account]:
+            self.take_out(account)
 
     def take_out(self, account: str) -> Collection[T]:
         """All that waits of one that was not held back, in order."""

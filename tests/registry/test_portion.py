@@ -49,28 +49,28 @@ def requests(prefix: str, number: int) -> list[ReadRequest]:
 def test_what_somebody_asks_for_is_read_first_and_the_others_go_on() -> None:
     ahead = Ahead()
     for n, request in enumerate(requests("s", 4)):
-        ahead.put(f"s{n}", request)
+        ahead.put(f"s{n}", n, request)
     asked = requests("web", 8)
     for request in asked[:4]:
-        ahead.put("web", request)
-    ahead.favour("web")
+        ahead.put("web", 9, request)
+    ahead.favour("web", 9)
     for request in asked[4:]:
-        ahead.put("web", request)
+        ahead.put("web", 9, request)
     order = [ahead.take_next().path for _ in range(12)]
     assert [path for path in order if "web" in path] == [request.path for request in asked]
     assert ["web" in path for path in order[: 2 * (FAVOURS + 1)]] == [*[True] * FAVOURS, False] * 2
     assert not ahead
     ahead.forget("web")
-    ahead.put("s0", asked[0])
-    ahead.put("web", asked[1])
+    ahead.put("s0", 0, asked[0])
+    ahead.put("web", 9, asked[1])
     assert [ahead.take_next(), ahead.take_next()] == asked[:2], "it is nobody's favourite any more"
 
 
 def test_what_is_not_to_be_read_any_more_is_not() -> None:
     ahead = Ahead()
-    ahead.favour("web")
+    ahead.favour("web", 9)
     for name, request in zip(("web", "db"), requests("x", 2), strict=True):
-        ahead.put(name, request)
+        ahead.put(name, 9, request)
     ahead.clear()
     assert not ahead
     with pytest.raises(KeyError):

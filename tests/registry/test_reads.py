@@ -14,7 +14,7 @@ from zkdns.registry.zk.audit import Audit
 from zkdns.registry.zk.portion import BATCH_BYTES, MAX_PATH_CHARACTERS, stand_in
 from zkdns.registry.zk.portion import MAX_READS as BATCH
 from zkdns.registry.zk.reads import IN_FLIGHT, MAX_FAILED_WATCHES, Reads
-from zkdns.registry.zk.root_reads import MAX_PAUSE_SECONDS, SHORT
+from zkdns.registry.zk.root_reads import MAX_PAUSE_SECONDS, MAX_SERVICES, SHORT
 from zkdns.registry.zk.wire import (
     CHANGED,
     CHILD,
@@ -1020,6 +1020,58 @@ def test_of_thousands_of_services_that_change_in_one_moment_those_that_are_asked
     world.put(f"{ROOT}/web/a")
     world.serve()
     assert storm(world, number).index(f"{ROOT}/web/a") > number / 2, "it is another one"
+
+
+def test_services_that_one_transaction_made_wait_as_one_beside_another() -> None:
+    """Whoever changes thousands at once made them by transactions of hundreds."""
+    world = world_of_one()
+    number, made_by = 20 * BATCH, 200
+    for n in range(number):
+        world.put(f"{ROOT}/s{n}/a", tell=False)
+        world.nodes[f"{ROOT}/s{n}"][1] = 1000 + n // made_by
+    world.connect()
+    for _ in range(2):  # that their instances changed makes them no others
+        assert storm(world, number).index(f"{ROOT}/web/a") <= 2 * number // made_by
+
+
+def test_what_changes_amid_thousands_while_something_else_is_read_goes_before_them_as_well() -> None:
+    number = 10 * BATCH
+    world = services(number)
+    world.reads.favour([f"{ROOT}/web"])
+    world.now += 1000
+    waiting = world.poll()
+    assert of_batches(world, waiting), "a portion of the audit is under way"
+    for n in range(number):
+        world.put(f"{ROOT}/s{n}/a")
+    world.put(f"{ROOT}/web/a")
+    assert requests_until(world, f"{ROOT}/web/a", waiting) <= 3
+
+
+def test_of_thousands_that_change_one_request_reads_some_services_and_all_instances_of_few() -> None:
+    number = 10 * BATCH
+    world = services(number)
+    before = len(world.sent)
+    storm(world, number)
+    assert max(len(of_batches(world, [request])) for request in world.sent[before:]) == MAX_SERVICES
+    for n in range(number):
+        world.put(f"{ROOT}/web/i{n}", tell=False)
+    world.connect()
+    for n in range(number):
+        world.put(f"{ROOT}/web/i{n}")
+    before = len(world.sent)
+    world.serve()
+    assert max(len(of_batches(world, [request])) for request in world.sent[before:]) == BATCH
+
+
+def test_a_list_is_read_amid_thousands_that_change() -> None:
+    number = 10 * BATCH
+    world = services(number)
+    world.reads.is_paused = True
+    for n in range(number):
+        world.put(f"{ROOT}/s{n}/a")
+    world.put(f"{ROOT}/new/a")
+    world.reads.is_paused = False
+    assert requests_until(world, f"{ROOT}/new/a", []) <= 4
 
 
 def test_those_that_are_asked_for_take_turns_and_keep_no_others_from_being_read() -> None:

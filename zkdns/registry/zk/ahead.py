@@ -2,11 +2,13 @@
 first.
 
 Rules: pure. Where the data of thousands of services changes in one moment, nothing tells an unrelated change
-from theirs; but few of so many services are asked for.
+from theirs. But few of so many services are asked for; and who has thousands made them by transactions of
+hundreds: what one transaction made is taken for one owner's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from zkdns.backlog import Accounts
@@ -16,37 +18,81 @@ FAVOURS: Final = 3
 """Reads of services that somebody asks for before the next of the others, which go on all the same."""
 
 
+class _Line:
+    """What waits of some services. Those that one transaction made take their turns as one, however many they
+    are, and in turn among themselves."""
+
+    def __init__(self) -> None:
+        self._reads: dict[str, tuple[str, dict[ReadRequest, None]]] = {}
+        """By service, what made it, and what waits of it."""
+        self._turns: Accounts[str] = Accounts(are_long=True)
+        """By what made them, the services that wait."""
+
+    def __bool__(self) -> bool:
+        return bool(self._reads)
+
+    def put(self, service: str, made_by: int, request: ReadRequest) -> None:
+        if service not in self._reads:
+            self._reads[service] = str(made_by), {}
+            self._turns.put(str(made_by), service)
+        self._reads[service][1][request] = None
+
+    def take_next(self) -> ReadRequest:
+        made_by, service = self._turns.take_next()
+        reads = self._reads[service][1]
+        request = next(iter(reads))
+        del reads[request]
+        if reads:
+            self._turns.put_back(made_by, service)
+        else:
+            del self._reads[service]
+        return request
+
+    def take_out(self, service: str) -> Iterable[ReadRequest]:
+        """All that waits of it."""
+        if service not in self._reads:
+            return ()
+        made_by, reads = self._reads.pop(service)
+        self._turns.remove(made_by, service)
+        return reads
+
+    def clear(self) -> None:
+        self._reads.clear()
+        self._turns.clear()
+
+
 class Ahead:
-    """A service is called by the name of its node right below the root."""
+    """A service is called by the name of its node right below the root. `made_by`: the transaction that wrote
+    that node last, as far as is known."""
 
     def __init__(self) -> None:
         self._asked_for: set[str] = set()
-        self._first: Accounts[ReadRequest] = Accounts()
+        self._first = _Line()
         """What waits of those."""
-        self._others: Accounts[ReadRequest] = Accounts()
+        self._others = _Line()
         self._favours = 0
 
     def __bool__(self) -> bool:
         return bool(self._first or self._others)
 
-    def favour(self, service: str) -> None:
+    def favour(self, service: str, made_by: int) -> None:
         """Somebody asks for it: from now on it goes first, until it is gone."""
         self._asked_for.add(service)
         for request in self._others.take_out(service):
-            self._first.put(service, request)
+            self._first.put(service, made_by, request)
 
     def forget(self, service: str) -> None:
         """It is gone."""
         self._asked_for.discard(service)
 
-    def put(self, service: str, request: ReadRequest) -> None:
-        (self._first if service in self._asked_for else self._others).put(service, request)
+    def put(self, service: str, made_by: int, request: ReadRequest) -> None:
+        (self._first if service in self._asked_for else self._others).put(service, made_by, request)
 
     def take_next(self) -> ReadRequest:
         """KeyError where nothing waits."""
         is_favoured = bool(self._first) and (self._favours < FAVOURS or not self._others)
         self._favours = self._favours + 1 if is_favoured else 0
-        return (self._first if is_favoured else self._others).take_next()[1]
+        return (self._first if is_favoured else self._others).take_next()
 
     def clear(self) -> None:
         """Nothing waits any more."""

@@ -190,6 +190,12 @@ class ReadPlan:
         siblings, name = self._place(path)
         return siblings.get(name) == UNREADABLE
 
+    def made_by(self, name: str) -> int:
+        """The transaction that wrote a node right below the root last, as was told; the same for all of which
+        nothing was."""
+        siblings = self._names.get(self.scope.root)
+        return max(siblings.get(name, UNTOLD), UNTOLD) // 2 if siblings is not None else UNTOLD
+
     def length(self, path: str) -> int | None:
         """How many names its list has, -1 where that was not read; None for a node that is not listed."""
         siblings, name = self._place(path)
