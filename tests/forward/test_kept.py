@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import dns.flags
 import dns.message
@@ -18,10 +18,14 @@ from support.upstream import FakeUpstream, Seen, Wait, addresses, reply, run, si
 from support.waiting import until
 from zkdns.config import Settings
 from zkdns.dns import names
+from zkdns.dns.packet import HIGHEST_UDP, Query
 from zkdns.forward import asked, questions
 from zkdns.forward import forwarder as module
 from zkdns.forward.addresses import Resolved
+from zkdns.forward.alarms import Alarm, Alarms
 from zkdns.forward.forwarder import Forwarder
+from zkdns.forward.pending import Pending
+from zkdns.turn import TURN_SECONDS
 
 NAME = "www.example.com"
 
@@ -47,27 +51,47 @@ async def expired(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[FakeUp
         yield up, forwarder
 
 
-async def test_who_was_answered_in_time_is_not_counted_as_given_something_stale_later(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    loop = asyncio.get_running_loop()
-    real, timers = loop.call_later, []
-
-    def call_later(delay: float, *what: Any) -> asyncio.TimerHandle:
-        timer = real(delay, *what)
-        if delay == module.STALE_AFTER:
-            timers.append(timer)
-        return timer
-
-    monkeypatch.setattr(loop, "call_later", call_later)
+async def test_who_was_answered_in_time_is_not_counted_as_given_something_stale_later() -> None:
     clock = Clock()
     async with run(addresses("192.0.2.1", ttl=60)) as up, forwarding(up, clock=clock) as forwarder:
+        set_alarm, alarms = forwarder._patience.set, []
+
+        def note(delay: float, call: Callable[[], None]) -> Alarm:
+            alarms.append(set_alarm(delay, call))
+            return alarms[-1]
+
+        forwarder._patience.set = note  # type: ignore[method-assign]
         await ask(forwarder, NAME)
         clock.ahead += 100
         assert said(await ask(forwarder, NAME)) == ["192.0.2.1"]
-        (patience,) = timers
-        assert patience.cancelled()
+        (patience,) = alarms
+        assert patience.call is None
         assert (forwarder.cache_hits, forwarder.stale_hits) == (0, 0)
+
+
+async def test_those_who_lose_patience_in_one_moment_have_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio calls all timers that are due in one turn: a thousand questions of one moment would be one."""
+    monkeypatch.setattr(module, "STALE_AFTER", 0.05)
+    loop, clock, turn, given = asyncio.get_running_loop(), Clock(), [0], list[int]()
+
+    def count() -> None:
+        turn[0] += 1
+        loop.call_soon(count)
+
+    async with run(addresses("192.0.2.1", ttl=60)) as up, forwarding(up, clock=clock) as forwarder:
+        names = [f"n{n}.example.com" for n in range(20)]
+        for name in names:
+            await ask(forwarder, name)
+        clock.ahead += 100
+        up.script = silent
+        forwarder._patience = Alarms(itertools.count(0.0, 0.6 * TURN_SECONDS).__next__)  # with each look
+        count()
+        for name in names:
+            pending = forwarder.answer(Query(query(name).to_wire(), HIGHEST_UDP), LOCAL)
+            assert isinstance(pending, Pending)
+            pending.then(lambda reply: given.append(turn[0]))
+        await until(lambda: len(given) == len(names))
+    assert len(set(given)) == len(names)
 
 
 async def test_who_lost_patience_is_answered_once_and_the_next_has_the_fresh_answer(

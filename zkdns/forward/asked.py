@@ -14,8 +14,7 @@ from zkdns.forward.pending import Pending
 from zkdns.forward.stored import Kept
 
 if TYPE_CHECKING:
-    import asyncio
-
+    from zkdns.forward.alarms import Alarm
     from zkdns.forward.transport import Transport
 
 MAX_WAITERS = 1000
@@ -33,7 +32,7 @@ class Asked(Struct, eq=False):
     stale: Kept | None = None
     waiting: list[Pending] = []
     room: Room = field(default_factory=lambda: Room(MAX_WAITERS))
-    patience: asyncio.TimerHandle | None = None
+    patience: Alarm | None = None
 
     def wait(self, pending: Pending, network: bytes | None) -> None:
         """One more of this network's waits, None for ours."""

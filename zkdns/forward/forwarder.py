@@ -24,6 +24,7 @@ from zkdns.dns.packet import Query
 from zkdns.dns.reply import CD, RA, fail
 from zkdns.dns.types import SERVFAIL
 from zkdns.forward.addresses import Resolved
+from zkdns.forward.alarms import Alarms
 from zkdns.forward.allow import network_of, permit
 from zkdns.forward.asked import Asked, in_flight_key
 from zkdns.forward.cache import Cache, Replies
@@ -103,6 +104,7 @@ class Forwarder:
         self.blocked = 0
         self.faults = 0
         self._deliveries = Deliveries(self._break)
+        self._patience = Alarms()
         self.reload(settings)
 
     # --- life ---------------------------------------------------------------------------------------
@@ -219,8 +221,7 @@ class Forwarder:
         else:
             asked = Asked(key, rd, client, network, stale=stale)
             if stale is not None:
-                loop = asyncio.get_running_loop()
-                asked.patience = loop.call_later(STALE_AFTER, self._lose_patience, asked)
+                asked.patience = self._patience.set(STALE_AFTER, partial(self._lose_patience, asked))
             self._questions.start(asked)
         asked.wait(pending, network)
         return pending
