@@ -125,7 +125,7 @@ class Publisher:
         changed = differing(old, registered)
         of_registries: list[str] = []
         of_routes: list[str] = []
-        """What a route alone makes. Thousands may be of_routes at once, and registries are not read while so many
+        """What a route alone makes. Thousands may be laid at once, and registries are not read while so many
         of theirs wait."""
         for name in changed:
             before, after = old.get(name), registered.get(name)
