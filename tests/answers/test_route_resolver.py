@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -68,3 +69,17 @@ def test_what_was_followed_is_spelled_though_others_stand_below_the_name_meanwhi
         answers = Builder(("svc.local",)).compile(web, beyond=Beyond(guests, routed))
         ids = {tuple(entry.ids) for key, entry in answers.entries.items() if entry.ids}
         assert ids == {("z",)}
+
+
+def test_what_a_service_has_and_a_registry_alone_holds_has_its_places_together() -> None:
+    """Apart from each other they would need a cycle of 117,000: then no share would be exact, and together they
+    need one of 13."""
+    held = [instance("a", weight=3), instance("b", weight=10)]
+    web = service("web", *[replace(i, weight=i.registration.weight) for i in held])
+    alone = [replace(i, weight=i.registration.weight) for i in held]
+    view = Service("web@dc2", "web", "/s2/web", instances=tuple(alone), view_of="web")
+    shares = (Target("web"), Fraction(101)), (Target("web", registry="dc2"), Fraction(8999))
+    services = {"web": web, "web@dc2": view, "all": service("all")}
+    routed = Resolver(services, {"all": InForce((shares,))}, lambda text: text).follow("all")
+    assert {i.id: i.weight for tier in routed.name.first for i in tier} == {"a": 3, "b": 10}
+    assert [{i.id: i.weight for i in level} for level in routed.name.levels] == [{"a": 3, "b": 10}]

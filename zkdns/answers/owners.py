@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import TypeAlias
 
 from zkdns.answers import records
@@ -59,7 +60,8 @@ def having_tags(service: Service, guests: Sequence[Instance] = (), tagged: Tagge
         alone: dict[str, list[Instance]] = {}
         for guest in guests:
             alone.setdefault(tag_labels(guest.registry)[0], []).append(guest)
-        tagged = {**alone, **{tag: [*alone.get(tag, ()), *own] for tag, own in tagged.items()}}
+        both = {tag: [*alone[tag], *own] for tag, own in tagged.items() if tag in alone}
+        tagged = {**alone, **tagged, **{tag: sorted(some, key=attrgetter("id")) for tag, some in both.items()}}
     return tagged
 
 

@@ -139,7 +139,7 @@ def _but_given(pool: Pool) -> Pool:
 
 def _first_of(shares: Iterable[tuple[Member, Fraction]], groups: Iterable[Mark]) -> tuple[Mark, ...]:
     """Of each member once, whose it is first."""
-    known: dict[tuple[str, int], Mark] = {}
+    known: dict[tuple[str, str], Mark] = {}
     for (member, _), group in zip(shares, groups, strict=True):
         known.setdefault(_key(member), group)
     return tuple(known.values())
@@ -147,7 +147,7 @@ def _first_of(shares: Iterable[tuple[Member, Fraction]], groups: Iterable[Mark])
 
 def _added(shares: Iterable[tuple[Member, Fraction]]) -> tuple[tuple[Member, Fraction], ...]:
     """Each member once: two targets may hold the same instance."""
-    added: dict[tuple[str, int], tuple[Member, Fraction]] = {}
+    added: dict[tuple[str, str], tuple[Member, Fraction]] = {}
     for member, share in shares:
         key = _key(member)
         known = added.get(key)
@@ -155,9 +155,10 @@ def _added(shares: Iterable[tuple[Member, Fraction]]) -> tuple[tuple[Member, Fra
     return tuple(added.values())
 
 
-def _key(member: Member) -> tuple[str, int]:
-    """By the object: to hash its fields costs far more."""
-    return member.service, id(member.instance)
+def _key(member: Member) -> tuple[str, str]:
+    """What a service has and a registry alone holds of it is one: were each given places of its own, no cycle
+    might be long enough for both."""
+    return member.service, member.instance.key
 
 
 def _parts(pooled: Sequence[Sequence[tuple[Target, Fraction, Pool]]], spill: Fraction) -> list[Fraction]:
