@@ -72,7 +72,7 @@ def test_what_was_followed_is_spelled_though_others_stand_below_the_name_meanwhi
 
 
 def test_what_a_service_has_and_a_registry_alone_holds_has_its_places_together() -> None:
-    """Apart from each other they would need a cycle of 117,000: then no share would be exact, and together they
+    """Apart from each other they would need a cycle of 117,000, in which no share is exact; together they
     need one of 13."""
     held = [instance("a", weight=3), instance("b", weight=10)]
     web = service("web", *[replace(i, weight=i.registration.weight) for i in held])

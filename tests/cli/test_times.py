@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import click
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from zkdns.cli.history import Moment, clock
 from zkdns.cli.overrides import SPAN
 from zkdns.cli.register import LINGER
 from zkdns.cli.times import Span, parse_moment, parse_span
+from zkdns.web import shapes
+from zkdns.web.moments import MICROSECOND, lasts, read_moment
 
 NOW = datetime(2026, 11, 28, 14, 30, 15, tzinfo=UTC).timestamp()
 
@@ -70,6 +76,7 @@ def test_what_an_option_does_not_take_is_told(kind: Span, text: str, told: str) 
         ("2h", "2026-11-28T12:30:15"),
         ("14:02", "2026-11-28T14:02:00"),
         ("14:02:59", "2026-11-28T14:02:59"),
+        ("14:02:59.3", "2026-11-28T14:02:59.300"),
         ("14:31", "2026-11-27T14:31:00"),
         ("9:05", "2026-11-28T09:05:00"),
         ("2026-11-28 14:02", "2026-11-28T14:02:00"),
@@ -95,3 +102,21 @@ def test_what_names_no_zone_is_meant_in_the_readers_own() -> None:
 def test_what_is_no_moment_is_told_with_examples(text: str) -> None:
     with pytest.raises(ValueError, match="no moment such as 14:02"):
         parse_moment(text, NOW, UTC)
+
+
+@given(st.floats(1, 10 * 86_400))
+@example(1e-3)
+@example(1e-3 + 1e-7)
+def test_a_time_as_history_tells_it_is_one_at_which_the_change_has_been(ago: float) -> None:
+    at = time.time() - ago
+    for text, part in {clock(at): 0.1, shapes.moment_exactly(at): 0.001}.items():
+        begun, ended = (Moment(ends=ends).convert(text, None, None) for ends in (False, True))
+        assert begun - MICROSECOND <= at <= ended < begun + part
+        if text.endswith("Z"):
+            assert read_moment({"at": text}, "at") == begun
+            assert read_moment({"at": text}, "at", ends=True) == ended
+
+
+def test_a_time_that_names_no_part_of_a_second_is_that_very_moment() -> None:
+    for text in ("14:02", "14:02:07", "2026-11-28T14:02:07Z", "2026-11-28", "0.5h ago"):
+        assert not lasts(text)

@@ -61,7 +61,8 @@ def having_tags(service: Service, guests: Sequence[Instance] = (), tagged: Tagge
         for guest in guests:
             alone.setdefault(tag_labels(guest.registry)[0], []).append(guest)
         both = {tag: [*alone[tag], *own] for tag, own in tagged.items() if tag in alone}
-        tagged = {**alone, **tagged, **{tag: sorted(some, key=attrgetter("id")) for tag, some in both.items()}}
+        ordered = {tag: sorted(some, key=attrgetter("id")) for tag, some in both.items()}
+        tagged = {**alone, **tagged, **ordered}
     return tagged
 
 

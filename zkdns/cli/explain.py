@@ -59,7 +59,7 @@ Ask = Callable[[tuple[str, ...]], dict[str, Any]]
 @click.option(
     "--at",
     "moment",
-    type=Moment(),
+    type=Moment(ends=True),
     metavar="TIME",
     help="The answer as the server gave it then: 14:02, 2h ago, 2026-11-28T14:02:00Z.",
 )

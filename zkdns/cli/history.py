@@ -20,6 +20,7 @@ from zkdns.pipeline.journal import History, LeftOut, Query
 from zkdns.pipeline.journal_merge import merge
 from zkdns.pipeline.journal_reading import find_damage, read_changes
 from zkdns.web import shapes
+from zkdns.web.moments import lasts
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8053"
 DAY_SECONDS: Final = 86_400.0
@@ -44,15 +45,18 @@ ROW: asking.Shape = {
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg]
-    """14:02, 2h ago, 2026-11-28T14:02:00Z: seconds since the epoch."""
+    """14:02, 2h ago, 2026-11-28T14:02:00Z: seconds since the epoch. `ends`: the last of what is named."""
 
     name = "time"
+
+    def __init__(self, *, ends: bool = False) -> None:
+        self._ends = ends
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
         try:
-            return parse_moment(str(value), time.time())
+            return parse_moment(str(value), time.time()) + (lasts(str(value)) if self._ends else 0.0)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -69,7 +73,7 @@ state = click.option(
 @click.command(short_help="What changed, when and why.")
 @click.argument("target", metavar="[SERVICE[/ID]]", default="", shell_complete=complete.services)
 @click.option("--since", type=Moment(), metavar="TIME", help="From when on: 14:02, 2h, 2026-11-28T14:02:00Z.")
-@click.option("--until", type=Moment(), metavar="TIME", help="Up to when.")
+@click.option("--until", type=Moment(ends=True), metavar="TIME", help="Up to when.")
 @click.option(
     "--limit", type=options.Whole(1, 10_000), default=1000, metavar="N", show_default=True,
     help="The newest so many.",
@@ -187,5 +191,5 @@ def _row(c: Change) -> list[object]:
 def clock(at: float) -> str:
     """In the reader's own time zone; the date where it is not of the last day."""
     moment = datetime.fromtimestamp(at).astimezone()
-    text = f"{moment:%H:%M:%S}.{int(at % 1 * 10)}"
+    text = f"{moment:%H:%M:%S}.{moment.microsecond // 100_000}"
     return text if abs(time.time() - at) < DAY_SECONDS else f"{moment:%Y-%m-%d} {text}"

@@ -14,7 +14,7 @@ import click
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _NUMBER = re.compile(r"\d+(\.\d+)?")
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?")
 
 
 def parse_span(text: str) -> float:
@@ -68,7 +68,8 @@ def parse_moment(text: str, now: float, zone: tzinfo | None = None) -> float:
     if clock := _CLOCK.fullmatch(words):
         hour, minute, second = int(clock[1]), int(clock[2]), int(clock[3] or 0)
         if hour < 24 and minute < 60 and second < 60:
-            at = here.replace(hour=hour, minute=minute, second=second, microsecond=0)
+            part = int((clock[4] or "").ljust(6, "0"))
+            at = here.replace(hour=hour, minute=minute, second=second, microsecond=part)
             return (at if at <= here else at - timedelta(days=1)).timestamp()
     try:
         at = datetime.fromisoformat(words)

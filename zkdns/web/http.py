@@ -216,7 +216,7 @@ class Web:
         await load("zkdns.explain.what_if")
         try:
             refuse_too_many(changes)
-            at = read_moment(query, "at")
+            at = read_moment(query, "at", ends=True)
             if at is not None:
                 await self._observed.recorded()
             work = self._observed.explain(
@@ -234,7 +234,7 @@ class Web:
             limit = read_limit(query.get("limit", "1000"))
             asked = Query(
                 query.get("service", ""), query.get("id", ""),
-                read_moment(query, "since"), read_moment(query, "until"), min(limit, MAX_HISTORY),
+                read_moment(query, "since"), read_moment(query, "until", ends=True), min(limit, MAX_HISTORY),
             )  # fmt: skip
         except ValueError as error:
             return _json({"error": str(error)}, 400)

@@ -70,7 +70,7 @@ class Pages:
             return lambda: None
         try:
             refuse_too_many(asked.changes)
-            at = read_moment({"at": asked.at}, "at")
+            at = read_moment({"at": asked.at}, "at", ends=True)
             work = self._observed.explain(
                 whole(asked.explain, zone),
                 asked.type or "A",
