@@ -82,7 +82,7 @@ def test_plain_layouts_are_found_with_their_formats() -> None:
         "/services/empty": b"",
         "/services/db/a": CURATOR,
         f"/dubbo/com.example.Greeter/providers/{DUBBO}": b"",
-        "/dubbo/com.example.Greeter/consumers/x": b"",
+        "/dubbo/com.example.Greeter/consumers/consumer%3A%2F%2F10.0.0.9%2Fcom.example.Greeter": b"",
     }
     assert lines(survey(znodes).findings()) == [
         "dubbo /dubbo com.example.Greeter=1",

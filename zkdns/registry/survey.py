@@ -86,13 +86,16 @@ class Survey:
         return len(self._known)
 
     def findings(self) -> list[Finding]:
-        """What stands there: what a more telling layout explains is not told again as something plainer."""
+        """What stands there: what a more telling layout explains is not told again as something plainer, nor
+        what a service has beside its folder of instances (Dubbo's consumers beside its providers)."""
         kept: list[Finding] = []
         explained: set[str] = set()
+        services: set[str] = set()
         for finding in sorted(self._findings, key=lambda f: (-_literals(f), f.path.count("/"), f.path)):
-            if not finding.nodes <= explained:
+            if not finding.nodes <= explained and finding.path not in services:
                 explained |= finding.nodes
                 kept.append(finding)
+                services |= {service for path in finding.nodes if (service := _whose_folder(path))}
         return sorted(kept, key=lambda f: (f.path, f.system))
 
     def wants(self) -> list[Look]:
@@ -273,6 +276,12 @@ def _literals(finding: Finding) -> int:
     """How telling it is: the literal segments of its layout."""
     places = finding.preset.places if finding.preset is not None else ()
     return max((sum(not s.hole for s in place.layout.segments) + 1 for place in places), default=0)
+
+
+def _whose_folder(path: str) -> str:
+    """The service whose folder of instances a node stands in; "" where it is none of these."""
+    service, _, folder = path.rpartition("/")[0].rpartition("/")
+    return service if folder in formats.named("auto").FOLDERS else ""
 
 
 def _systems(path: str, data: bytes) -> Iterator[str]:
