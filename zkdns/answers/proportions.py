@@ -28,6 +28,14 @@ def apportion(places: int, weights: Sequence[int | Fraction]) -> list[int]:
     return counts
 
 
+def in_whole(shares: Sequence[Fraction]) -> list[int]:
+    """The smallest whole numbers in these proportions."""
+    scale = lcm(*(share.denominator for share in shares))
+    whole = [int(share * scale) for share in shares]
+    divisor = gcd(*whole) or 1
+    return [share // divisor for share in whole]
+
+
 def cycle_counts(
     groups: Sequence[tuple[Fraction, Sequence[int]]], longest: int = MAX_CYCLE
 ) -> list[list[int]]:

@@ -324,7 +324,7 @@ def _named(member: Member, service: Service) -> Instance:
 def _given(group: tuple[Instance, ...], composed: Composed, service: Service, named: Named) -> Given:
     """`named`: instances with their home, by the object."""
     shares = composed.pool.first
-    counts = _weights(shares, composed.groups)
+    counts = _weights(shares, [shared[0][0] for shared in composed.groups])
     first = tuple(
         _weighing(named[id(member.instance)], n) for (member, _), n in zip(shares, counts, strict=True)
     )
@@ -339,9 +339,9 @@ def _given(group: tuple[Instance, ...], composed: Composed, service: Service, na
             )
         )
     parts = Parts(
-        {i.key: mark for i, mark in zip(first, composed.groups, strict=True)},
+        {i.key: shared for i, shared in zip(first, composed.groups, strict=True)},
         tuple(
-            {i.key: mark for i, mark in zip(level, marks, strict=True)}
+            {i.key: shared for i, shared in zip(level, marks, strict=True)}
             for level, marks in zip(levels, composed.by_level, strict=True)
         ),
         {

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from math import gcd, lcm
 from typing import NamedTuple
 
 from msgspec import Struct
 
-from zkdns.answers.parts import Mark
-from zkdns.answers.proportions import cycle_counts
+from zkdns.answers.parts import Mark, Shared, shared_by
+from zkdns.answers.proportions import cycle_counts, in_whole
 from zkdns.model import Instance
 from zkdns.routes import Target, Tier
 
@@ -54,15 +53,16 @@ EMPTY = Pool()
 
 class Composed(Struct, frozen=True):
     """A route's pool, and how it came: what each target is due (0 to 1, by tier). `groups`: for each of
-    `pool.first` its tier and the number of its target, counted over all tiers; `by_level`: the same of
-    `pool.levels`. `standing`: of `pool.standing` those of each tier that gives."""
+    `pool.first` what part of its own it has from which target, told by its tier and its number, counted over
+    all tiers; `by_level`: the same of `pool.levels`. `standing`: of `pool.standing` those of each tier that
+    gives."""
 
     pool: Pool
     due: tuple[tuple[tuple[Target, Fraction], ...], ...]
     parts: tuple[Fraction, ...]
     """The part of first places that each tier gives."""
-    groups: tuple[Mark, ...] = ()
-    by_level: tuple[tuple[Mark, ...], ...] = ()
+    groups: tuple[Shared, ...] = ()
+    by_level: tuple[tuple[Shared, ...], ...] = ()
     standing: Mapping[int, tuple[Sequence[Instance], ...]] = {}
 
 
@@ -129,7 +129,7 @@ def compose(tiers: Sequence[Tier], spill: Fraction, pools: Mapping[Target, Pool]
     is_split = is_split or (spill > 0 and len(tiers) > 1)
     pool = Pool(first, own, healthy, registered, serves, everyone, is_split)
     by_level = tuple([marks for _, marks in levels])
-    return Composed(pool, tuple(due), tuple(parts), _first_of(shares, groups), by_level, standing)
+    return Composed(pool, tuple(due), tuple(parts), _shared(shares, groups), by_level, standing)
 
 
 def _but_given(pool: Pool) -> Pool:
@@ -137,12 +137,20 @@ def _but_given(pool: Pool) -> Pool:
     return Pool(healthy=pool.healthy, registered=pool.registered, is_split=pool.is_split)
 
 
-def _first_of(shares: Iterable[tuple[Member, Fraction]], groups: Iterable[Mark]) -> tuple[Mark, ...]:
-    """Of each member once, whose it is first."""
-    known: dict[tuple[str, str], Mark] = {}
-    for (member, _), group in zip(shares, groups, strict=True):
-        known.setdefault(_key(member), group)
-    return tuple(known.values())
+def _shared(shares: Iterable[tuple[Member, Fraction]], groups: Iterable[Mark]) -> tuple[Shared, ...]:
+    """Of each member once, what it has from which target, the one that names it first before the others."""
+    first: dict[tuple[str, str], tuple[Mark, Fraction]] = {}
+    several: dict[tuple[str, str], dict[Mark, Fraction]] = {}
+    for (member, share), mark in zip(shares, groups, strict=True):
+        key = _key(member)
+        known = first.setdefault(key, (mark, share))
+        if known[0] != mark:
+            parts = several.setdefault(key, dict((known,)))
+            parts[mark] = parts.get(mark, Fraction(0)) + share
+    alone = {mark: shared_by({mark: Fraction(1)}) for mark in {mark for mark, _ in first.values()}}
+    return tuple(
+        [shared_by(several[key]) if key in several else alone[mark] for key, (mark, _) in first.items()]
+    )
 
 
 def _added(shares: Iterable[tuple[Member, Fraction]]) -> tuple[tuple[Member, Fraction], ...]:
@@ -182,7 +190,7 @@ def _parts(pooled: Sequence[Sequence[tuple[Target, Fraction, Pool]]], spill: Fra
 
 def _levels(
     number: int, before: int, tier: Sequence[tuple[Target, Fraction, Pool]]
-) -> list[tuple[tuple[tuple[Member, Fraction], ...], tuple[Mark, ...]]]:
+) -> list[tuple[tuple[tuple[Member, Fraction], ...], tuple[Shared, ...]]]:
     """One tier's SRV priorities, with whose each is: the targets' own, side by side, each with its target's
     share of those that have that priority. Who has no share is not among them: clients may give a weight of 0
     its part (RFC 2782). `before`: how many targets other tiers have before it."""
@@ -193,7 +201,7 @@ def _levels(
         total = sum((share for _, share, _ in having), Fraction(0))
         shares = [(member, share / total * inner) for _, share, level in having for member, inner in level]
         marks = [Mark(number, at) for at, _, level in having for _ in level]
-        levels.append((_added(shares), _first_of(shares, marks)))
+        levels.append((_added(shares), _shared(shares, marks)))
     return levels
 
 
@@ -206,10 +214,7 @@ def places(shares: Sequence[tuple[Member, Fraction]], groups: Sequence[object]) 
     nested = []
     for own in by_group.values():
         fractions = [shares[n][1] for n in own]
-        scale = lcm(*(f.denominator for f in fractions))
-        weights = [int(f * scale) for f in fractions]
-        divisor = gcd(*weights) or 1
-        nested.append((sum(fractions, Fraction(0)), [w // divisor for w in weights]))
+        nested.append((sum(fractions, Fraction(0)), in_whole(fractions)))
     counts = [0] * len(shares)
     for own, cycle in zip(by_group.values(), cycle_counts(nested), strict=True):
         for n, count in zip(own, cycle, strict=True):

@@ -14,7 +14,7 @@ from zkdns.answers import records, texts
 from zkdns.answers.entries import rotated
 from zkdns.answers.kept import Kept
 from zkdns.answers.near import ZONE
-from zkdns.answers.parts import Marks, keep
+from zkdns.answers.parts import Marks, keep, weighed
 from zkdns.answers.records import OwnerName
 from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.routed import Given
@@ -130,7 +130,8 @@ class ZoneNames:
     def _pinned(self, some: Sequence[Instance], marks: Marks, zone: str) -> tuple[Instance, ...]:
         """Those of a route's that stand in a zone, with their targets' shares."""
         here = [n for n, i in enumerate(some) if self.near.places[i.key].zone == zone]
-        counts = keep([marks[i.key] for i in some], [i.weight for i in some], here)
+        every = [weighed(marks[i.key], i.weight) for i in some]
+        counts = keep(every, [every[n] for n in here])
         if not any(counts):
             return tuple([some[n] for n in here])
         return tuple([replace(some[n], weight=count) for n, count in zip(here, counts, strict=True)])

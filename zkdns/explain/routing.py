@@ -5,8 +5,8 @@ Rules: pure; told by the same arithmetic that the answers are compiled of.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 from msgspec import Struct
@@ -44,18 +44,20 @@ class TargetShare(Struct, frozen=True):
 
 
 def target_shares(route: Routed, answers: Mapping[str, int]) -> list[TargetShare]:
-    """`answers`: how often each instance stood first, by its key. What two targets share counts for the
-    first of them."""
-    counts: Counter[int] = Counter()
+    """`answers`: how often each instance stood first, by its key. What two targets share counts for each
+    as far as it has its places from that."""
+    counts: dict[int, Fraction] = {}
     first = route.name.first[0] if route.name.first else ()
-    for instance, mark in zip(first, route.composed.groups, strict=True):
-        counts[mark.target] += answers.get(instance.key, 0)
+    for instance, shared in zip(first, route.composed.groups, strict=True):
+        for mark, part in shared:
+            counts[mark.target] = counts.get(mark.target, Fraction(0)) + part * answers.get(instance.key, 0)
     total = sum(answers.values())
     rows: list[TargetShare] = []
     for tier, (written, due) in enumerate(zip(route.in_force.tiers, route.composed.due, strict=True), 1):
         for (target, share), (_, part) in zip(written, due, strict=True):
-            own = counts[len(rows)]
+            own = counts.get(len(rows), Fraction(0))
             healthy, registered = route.healthy.get(target, (0, 0))
-            given = own / total if total else 0.0
-            rows.append(TargetShare(tier, target, float(share), float(part), given, own, healthy, registered))
+            given = float(own / total) if total else 0.0
+            row = TargetShare(tier, target, float(share), float(part), given, round(own), healthy, registered)
+            rows.append(row)
     return rows
