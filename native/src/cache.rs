@@ -166,19 +166,21 @@ impl Cache {
     pub fn forget(&self, names: &[&[u8]], below: bool) {
         let mut inside = self.inside();
         let mut places = Vec::new();
-        if !below && names.iter().all(|name| is_reverse(name)) {
-            for name in names {
-                places.extend(inside.reverse.get(*name).into_iter().flatten().copied());
-            }
+        let known: HashSet<&[u8]> = names.iter().copied().collect();
+        let is_meant = |name: &[u8]| match below {
+            true => Above(Some(name)).any(|name| known.contains(name)),
+            false => known.contains(name),
+        };
+        if !names.iter().all(|name| is_reverse(name)) {
+            let speaks = |stored: &Stored| stored.spoken_of().any(is_meant);
+            places.extend(inside.ledger.values().filter(|(_, stored)| speaks(stored)).map(|(at, _)| at));
+        } else if below {
+            let of = inside.reverse.iter().filter(|(name, _)| is_meant(name));
+            places.extend(of.flat_map(|(_, places)| places));
         } else {
-            let names: HashSet<&[u8]> = names.iter().copied().collect();
-            let meant = |stored: &Stored| {
-                stored.spoken_of().any(|name| match below {
-                    true => Above(Some(name)).any(|name| names.contains(name)),
-                    false => names.contains(name),
-                })
-            };
-            places.extend(inside.ledger.values().filter(|(_, stored)| meant(stored)).map(|(at, _)| at));
+            for name in names {
+                places.extend(inside.reverse.get(*name).into_iter().flatten());
+            }
         }
         let there = places.iter().filter_map(|at| inside.ledger.at(*at));
         let gone: Vec<Arc<Stored>> = there.filter(|stored| stored.forget()).cloned().collect();

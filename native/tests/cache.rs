@@ -105,6 +105,7 @@ fn a_name_that_becomes_ours_is_forgotten_with_all_its_types_and_what_is_below_wh
     assert_eq!(left(&[WWW], true), [false, false, false, true, true]);
     assert_eq!(left(&[REVERSE], false), [true, true, true, true, false]);
     assert_eq!(left(&[&REVERSE[6..]], true), [true, true, true, true, false]);
+    assert_eq!(left(&[b"\x0210\x07in-addr\x04arpa\0"], true), [true; 5]);
     assert_eq!(left(&[REVERSE, WWW], false), [false, false, true, true, false]);
     assert_eq!(left(&[b"\0"], true), [false; 5]);
 }
