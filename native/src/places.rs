@@ -161,8 +161,7 @@ impl Places {
     /// Of equals the newcomer's own pays.
     fn idlest_of_most(&self, book: &Book, network: Network, client: Network) -> Option<Leaver> {
         let share = |counts: &HashMap<Network, usize>, of: Network, newcomer: Network| {
-            let count = counts.get(&of).copied().unwrap_or(0);
-            (count, of == newcomer && count > 1)
+            (counts.get(&of).copied().unwrap_or(0), of == newcomer)
         };
         let rank = |holder: &&Holder| {
             let active = self.told[holder.token.place as usize].active.load(Relaxed);

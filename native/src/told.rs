@@ -477,5 +477,11 @@ mod tests {
         assert_eq!((rows.rows().len(), rows.forgotten), (MAX_ROWS, 300_000 - MAX_ROWS as u64));
         assert_eq!(rows.slots.len(), 2 * MAX_ROWS);
         assert!(rows.rows().iter().all(|row| row.first >= 300_000 - MAX_ROWS as u64));
+        let mut rows = Rows::new(1);
+        let most = (0..2 * MAX_ROWS as u32).map(|service| {
+            rows.note(&note(1, service, 1), u64::from(service));
+            rows.gone.len()
+        });
+        assert_eq!(most.max(), Some(MAX_ROWS));
     }
 }

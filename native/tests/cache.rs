@@ -76,6 +76,17 @@ fn what_is_asked_often_is_told_once_when_it_is_about_to_end() {
 }
 
 #[test]
+fn what_is_asked_hundreds_of_times_is_asked_often() {
+    let cache = Cache::new(1 << 20, 1000, 0.0);
+    for times in [255, 256, 257, 258, 300] {
+        cache.put(stored(&key(WWW, 1, 0), 60, 0.0, 1), 0, 0.0);
+        let packet = query(WWW, 1, 0);
+        assert!((0..times).all(|_| !ask(&cache, &packet, 1.0).unwrap().1));
+        assert!(ask(&cache, &packet, 59.0).unwrap().1);
+    }
+}
+
+#[test]
 fn where_nobody_could_be_told_the_next_who_asks_tells() {
     let cache = Cache::new(1 << 20, 10_000, 0.0);
     let names: Vec<Vec<u8>> = (0..1001).map(|n| format!("\x04{n:04}\0").into_bytes()).collect();

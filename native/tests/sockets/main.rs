@@ -45,6 +45,19 @@ fn a_reply_leaves_from_the_ipv6_address_that_was_asked() {
 }
 
 #[test]
+fn a_socket_of_ipv6_is_none_of_ipv4() {
+    let Ok(socket) = Socket::bind("[::]:0".parse().unwrap(), 1 << 16) else { return };
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    client.connect(("127.0.0.1", socket.udp.local_addr().unwrap().port())).unwrap();
+    client.send(b"one").unwrap();
+    assert_eq!(client.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    let listener = listen("[::]:0".parse().unwrap(), 1).unwrap();
+    let at = ("127.0.0.1", listener.local_addr().unwrap().port());
+    assert_eq!(TcpStream::connect(at).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
 fn what_the_buffer_has_no_room_for_is_counted() {
     let socket = Socket::bind("127.0.0.1:0".parse().unwrap(), 1 << 12).unwrap();
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
