@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from fractions import Fraction
 
@@ -21,7 +22,7 @@ from answers.test_variants import (
     instance,
     web,
 )
-from support.tables import Answers, query
+from support.tables import Answers, opt, query
 from zkdns.answers.variants import class_key
 from zkdns.dns import names
 from zkdns.dns.packet import HIGHEST_UDP
@@ -94,6 +95,52 @@ def test_of_half_a_million_answers_each_instance_has_its_share_to_the_last_one(
     assert sum(answers.near_answers().values()) == 5 * TIMES
     assert sum(answers.given("web").ever().values()) == 5 * TIMES
     assert answers.near_answers()["web", "eu-1a", "eu-1a"] == (TIMES if mode == "prefer" else TIMES // 2)
+
+
+def ask_from(client: str, at: tuple[str, int], packet: bytes, kind: socket.SocketKind) -> bytes:
+    """The reply, its length before it where it came over a connection."""
+    with socket.socket(socket.AF_INET, kind) as one:
+        one.settimeout(20)
+        one.bind((client, 0))
+        one.connect(at)
+        framed = kind == socket.SOCK_STREAM
+        one.send(len(packet).to_bytes(2, "big") + packet if framed else packet)
+        reply = one.recv(4096)
+        return reply[2:] if framed else reply
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_who_asks_over_a_socket_is_told_by_where_he_stands(kind: socket.SocketKind) -> None:
+    engine = native.Native()
+    answers = Answers(["svc.local"], position_of=engine.position_of)
+    answers.set_topology(parse_topology("map", MAP)[0])
+    answers.put(web(*HELD, near="prefer"))
+    engine.apply(answers.take())
+    at = engine.start([("127.0.0.1", 0)])[0]
+    packet = query(names.wire("web.svc.local"), 1)
+    id_of = {bytes(map(int, i.addresses[0].split("."))): i.id for i in HELD}
+    begin = len(packet) + 12
+    for client in ("127.0.1.7", "127.0.2.7", "127.0.3.7"):
+        told = {id_of[ask_from(client, at, packet, kind)[begin : begin + 4]] for _ in range(6)}
+        assert told == PREFER[{"1": EU_A, "2": EU_B, "3": US_A}[client[6]]].keys()
+    engine.close()
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_who_may_speak_for_others_is_asked_of_a_sockets_address_without_a_map_too(
+    kind: socket.SocketKind,
+) -> None:
+    engine = native.Native()
+    answers = Answers(["svc.local"], position_of=engine.position_of)
+    answers.set_topology(parse_topology("map", {})[0], ("127.0.0.9/32",))
+    answers.put(web(*HELD))
+    engine.apply(answers.take())
+    at = engine.start([("127.0.0.1", 0)])[0]
+    subnet = b"\0\x08\0\7\0\1\x18\0\x0a\1\2"
+    packet = query(names.wire("web.svc.local"), 1, opt(1232, 0, subnet))
+    assert ask_from("127.0.0.9", at, packet, kind).endswith(subnet)
+    assert not ask_from("127.0.0.8", at, packet, kind).endswith(subnet)
+    engine.close()
 
 
 @given(crowds)
