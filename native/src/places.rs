@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A client's network: its /24, or its /56 in IPv6.
@@ -86,16 +86,18 @@ struct Book {
     free: Vec<u32>,
     networks: HashMap<Network, usize>,
     clients: HashMap<Network, usize>,
-    /// Who lost its place and is not closed yet. Others may have had the place and left it by then.
-    leaving: HashMap<Token, Why>,
+    /// Who lost its place and is not closed yet, and the bytes of it that are counted no more. Others may have had
+    /// the place and left it by then.
+    leaving: HashMap<Token, (Why, usize)>,
     turns: u32,
 }
 
 pub struct Places {
     book: Mutex<Book>,
     told: Box<[Told]>,
-    bytes: AtomicUsize,
-    max_bytes: usize,
+    /// Below 0 for a moment, where some of a connection that leaves was told twice.
+    bytes: AtomicIsize,
+    max_bytes: isize,
 }
 
 impl Places {
@@ -109,8 +111,8 @@ impl Places {
         Places {
             book: Mutex::new(book),
             told: (0..count).map(|_| Told::default()).collect(),
-            bytes: AtomicUsize::new(0),
-            max_bytes,
+            bytes: AtomicIsize::new(0),
+            max_bytes: max_bytes.try_into().unwrap_or(isize::MAX),
         }
     }
 
@@ -147,7 +149,7 @@ impl Places {
         let full = short || book.free.is_empty();
         let leaver = full.then(|| self.idlest_of_most(&book, network, client)).flatten();
         if let Some(leaver) = leaver {
-            book.take_back(leaver.token, Why::Limit);
+            book.take_back(leaver.token, Why::Limit, 0);
         }
         let place = book.free.pop().expect("a place was given up where none was free");
         book.turns = book.turns.wrapping_add(1);
@@ -176,10 +178,11 @@ impl Places {
 
     /// It was closed, with `held` bytes still waiting for it. Returns why it had to go, if it had to.
     pub fn release(&self, token: Token, held: usize) -> Option<Why> {
-        self.bytes.fetch_sub(held, Relaxed);
         let mut book = self.book();
         book.release(token);
-        book.leaving.remove(&token)
+        let (why, uncounted) = book.leaving.remove(&token).unzip();
+        self.bytes.fetch_add(uncounted.unwrap_or(0) as isize - held as isize, Relaxed);
+        why
     }
 
     /// It asked something.
@@ -191,17 +194,14 @@ impl Places {
     /// `before` bytes waited for it, now `held` do. Returns who must go where that is too much in all.
     pub fn weigh(&self, token: Token, before: usize, held: usize) -> Option<Leaver> {
         self.told[token.place as usize].held.store(held, Relaxed);
-        if held <= before {
-            self.bytes.fetch_sub(before - held, Relaxed);
-            return None;
-        }
-        let all = self.bytes.fetch_add(held - before, Relaxed) + held - before;
-        if all > self.max_bytes { self.largest_of_most() } else { None }
+        let more = held as isize - before as isize;
+        let all = self.bytes.fetch_add(more, Relaxed) + more;
+        if more > 0 && all > self.max_bytes { self.largest_of_most() } else { None }
     }
 
     /// Bytes that wait for all of them.
     pub fn bytes(&self) -> usize {
-        self.bytes.load(Relaxed)
+        self.bytes.load(Relaxed).max(0) as usize
     }
 
     fn largest_of_most(&self) -> Option<Leaver> {
@@ -214,7 +214,11 @@ impl Places {
         let (pays, _) = sums.into_iter().max_by_key(|(_, sum)| *sum)?;
         let of_it = book.holders.iter().flatten().filter(|holder| holder.network == pays);
         let leaver = of_it.max_by_key(|holder| held(holder)).map(Holder::leaver)?;
-        book.take_back(leaver.token, Why::Backlog); // so that it is chosen once
+        // It is chosen once, and its bytes count no more: else each that has a byte more until its thread has ended
+        // it would cost another connection.
+        let gone = self.told[leaver.token.place as usize].held.swap(0, Relaxed);
+        self.bytes.fetch_sub(gone as isize, Relaxed);
+        book.take_back(leaver.token, Why::Backlog, gone);
         Some(leaver)
     }
 }
@@ -226,9 +230,9 @@ impl Holder {
 }
 
 impl Book {
-    fn take_back(&mut self, token: Token, why: Why) {
+    fn take_back(&mut self, token: Token, why: Why, uncounted: usize) {
         self.release(token);
-        self.leaving.insert(token, why);
+        self.leaving.insert(token, (why, uncounted));
     }
 
     fn release(&mut self, token: Token) {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use zkdns_native::connection::{Connection, Fate, MAX_UNSENT, Need};
-use zkdns_native::places::{Leaver, Places};
+use zkdns_native::places::{Leaver, Places, Why};
 
 const CHUNK: usize = 16 << 10;
 
@@ -318,4 +318,27 @@ fn past_the_bytes_of_all_the_network_that_keeps_the_most_loses_its_largest() {
     assert_eq!(places.taken(), 4, "it has lost its place at once");
     places.release(many[3], 153);
     assert_eq!((places.taken(), places.bytes()), (4, 853));
+}
+
+#[test]
+fn whose_bytes_are_too_many_loses_no_more_than_that_takes_before_its_thread_is_told() {
+    let places = Places::new(20, 1000);
+    let many: Vec<_> = (0..10).map(|_| places.take(client(1, false), 1, 0).0).collect();
+    assert!(many.iter().all(|token| places.weigh(*token, 0, 100).is_none()));
+    let (lone, _) = places.take(client(2, false), 0, 0);
+    let leaver = places.weigh(lone, 0, 50).expect("too many");
+    assert!(many.contains(&leaver.token));
+    assert_eq!(places.bytes(), 950);
+    assert!((50..100).all(|held| places.weigh(lone, held, held + 1).is_none()));
+    let next = places.weigh(lone, 100, 101).expect("too many again");
+    assert!(many.contains(&next.token) && next.token != leaver.token);
+    places.weigh(leaver.token, 100, 130); // its thread has not heard
+    assert_eq!(places.release(leaver.token, 130), Some(Why::Backlog));
+    assert_eq!(places.release(next.token, 100), Some(Why::Backlog));
+    assert_eq!(places.bytes(), 901);
+    for token in many.into_iter().filter(|token| ![leaver.token, next.token].contains(token)) {
+        assert_eq!(places.release(token, 100), None);
+    }
+    assert_eq!(places.release(lone, 101), None);
+    assert_eq!((places.bytes(), places.taken()), (0, 0));
 }
