@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from support.scenario import World
+from support.steps import steps
 from zkdns.config import Settings
 from zkdns.dns.types import NXDOMAIN
 from zkdns.forward.forwarder import ForwardStatus
@@ -17,6 +19,7 @@ from zkdns.forward.upstreams import UpstreamStatus
 from zkdns.model import Problem
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.registry.url import parse_registry
+from zkdns.serve.clients import NOT_KEPT
 from zkdns.server.status import Observer, Phase
 
 NOW = 1_700_000_000.0
@@ -150,3 +153,35 @@ def test_a_server_is_ready_while_it_answers_and_is_not_about_to_end(tmp_path: Pa
     assert status.ready == (phase in (Phase.READY, Phase.FROM_STATE))
     assert status.why == phase.value
     assert status.phase == phase.name.lower()
+
+
+def test_what_somebody_asks_about_a_service_costs_the_loop_the_same_however_large_it_is() -> None:
+    """The rest is in what is given, and is called in a thread."""
+    costs = []
+    for count in (2, 300):
+        world = World()
+        world.do_registries("here there")
+        world.do_data('here:/services/web {"check": {"type": "tcp"}, "to": {"web": 1, "api@there": 1}}')
+        for registry, name in (("here", "web"), ("there", "api")):
+            world.do_list(f"{registry}:/services {name}")
+            world.do_list(f"{registry}:/services/{name} " + " ".join(f"i{n:03}" for n in range(count)))
+            for n in range(count):
+                world.do_data(f'{registry}:/services/{name}/i{n:03} {{"address": "10.0.{n >> 8}.{n & 255}"}}')
+        world.publish()
+        engine = SimpleNamespace(told=lambda service, client: lambda: NOT_KEPT)
+        forwarder = SimpleNamespace(allows=lambda client: False)
+        parts: Any = (None, world.pipeline, None, engine, forwarder, None, None, None)
+        observer = Observer(*parts)
+        changes = ["undrain=web/i001", "route:api=web@here,t.web@here,api@there", "drain=web/i001"]
+
+        def ask(observer: Observer = observer, changes: list[str] = changes) -> None:
+            observer.beside("web")
+            observer.firsts("web")
+            observer.names()
+            observer.given_instead()
+            observer.routed()
+            observer.explain("web.svc.local", "SRV", None, changes, None)
+
+        ask()
+        costs.append(steps(ask))
+    assert costs[1] <= costs[0] + 20, "an instance is looked for by halves"

@@ -380,7 +380,7 @@ class Pipeline:
         return undrained(self._health.trial, self.services, those, now)
 
     def last_probes(self, name: str) -> dict[str, LastProbe]:
-        """What this server's own probes of a service's instances said last, by id."""
+        """What this server's own probes of a service's instances said last, by id; in any thread."""
         service = self.services.get(name)
         return self._health.last_probes(service) if service is not None else {}
 

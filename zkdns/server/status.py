@@ -256,7 +256,6 @@ class Observer(Struct, frozen=True):
         if answers is None:
             return lambda: Beside(told=rows())
         route, given, topology = answers.beyond.route, builder.given(service), builder.topology
-        probes = self.pipeline.last_probes(service)
 
         def work() -> Beside:
             from zkdns.explain.locality import crossings
@@ -268,7 +267,7 @@ class Observer(Struct, frozen=True):
                 target_shares(route, sums.recent()) if route is not None else (),
                 crossings(answers.service, topology, sums.crossings, route),
                 rows(),
-                probes,
+                self.pipeline.last_probes(service),
             )
 
         return work
