@@ -382,6 +382,20 @@ async def test_who_is_killed_as_a_segment_begins_leaves_what_stood_before_known(
         read_world(desk.directory, killed_at + 5)
 
 
+async def test_what_is_damaged_of_a_segment_is_nothing_to_the_one_before(desk: Desk) -> None:
+    await desk.put("a")
+    await desk.put("b")
+    restarted = Desk(desk.directory)
+    restarted.now = desk.now + 90_000
+    await restarted.put("c")
+    path = segments(desk.directory)[-1]
+    for line in range(path.read_bytes().count(b"\n")):
+        lines = path.read_bytes().splitlines(keepends=True)
+        lines[line] = b"garbage\n"
+        path.write_bytes(b"".join(lines))
+        assert read_world(desk.directory, desk.now).services() == desk.services
+
+
 async def test_what_another_server_removes_in_the_same_directory_is_nobodys_error(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

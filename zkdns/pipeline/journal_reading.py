@@ -27,6 +27,8 @@ from zkdns.pipeline.journal_shares import SUMMED_EVERY, is_sum
 
 NOT_SO_FAR: Final = "the journal does not reach back so far"
 
+_NO_LEAD: Final = (journal_lines.BEGIN, journal_lines.DAMAGED)
+
 
 def segments(directory: Path) -> list[Path]:
     """The segments of a state directory, oldest first."""
@@ -128,8 +130,9 @@ def read_world(directory: Path, moment: float) -> World:
 
 
 def _led_to(path: Path) -> list[journal_lines.Line]:
-    """What a segment tells of the time before it, as a full disk has it: what could not be written there."""
-    return [*takewhile(lambda line: line.kind != journal_lines.BEGIN, _lines(path))]
+    """What a segment tells of the time before it, as a full disk has it: what could not be written there. One
+    that is damaged there says nothing of it."""
+    return [*takewhile(lambda line: line.kind not in _NO_LEAD, _lines(path))]
 
 
 def _lines(path: Path) -> Iterator[journal_lines.Line]:
