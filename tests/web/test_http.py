@@ -23,7 +23,7 @@ from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
 from zkdns.config import Address
 from zkdns.serve.clients import NO_DEMAND
-from zkdns.web.http import Web
+from zkdns.web.http import Web, read_limit
 from zkdns.web.pages import MAX_CHANGES
 from zkdns.web.status import Observed
 
@@ -560,3 +560,10 @@ def test_what_the_registry_holds_is_never_markup(live: Zkdns, zk: KazooClient, z
     assert status == 200
     assert headers["Content-Type"].startswith("application/json")
     assert live.metrics()
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"), [("0", 0), ("0005", 5), (f"{'0' * 9}7", 7), ("9" * 5000, 999_999_999)]
+)
+def test_a_limit_is_the_number_that_stands_there_or_all(text: str, limit: int) -> None:
+    assert read_limit(text) == limit

@@ -334,7 +334,7 @@ def read_limit(text: str) -> int:
     """ValueError where it is no whole number from 0 up; more than there are is all."""
     if not re.fullmatch(r"[0-9]+", text):
         raise ValueError(f"limit is a whole number from 0 up, not {text[:40]!r}")
-    return int(text[:9])
+    return int(text.lstrip("0")[:9] or "0")
 
 
 def _json(document: Any, status: int = 200) -> web.Response:
