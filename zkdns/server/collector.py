@@ -74,8 +74,9 @@ async def follow() -> None:
     for looks in count(1):
         await asyncio.sleep(PAUSE)
         look_at_young()
-        await asyncio.sleep(0)
-        tend(looks)
+        if _old[0] > FEW or not looks % LOOKS_BACK:
+            await asyncio.sleep(0)
+            tend(looks)
 
 
 def tend(looks: int) -> None:
