@@ -160,20 +160,21 @@ impl Places {
         (token, leaver)
     }
 
-    /// Of equals the newcomer's own pays.
+    /// Of equals the newcomer's own pays. It is counted already, and stands at no place yet.
     fn idlest_of_most(&self, book: &Book, network: Network, client: Network) -> Option<Leaver> {
-        let share = |counts: &HashMap<Network, usize>, of: Network, newcomer: Network| {
-            (counts.get(&of).copied().unwrap_or(0), of == newcomer)
+        let there = book.networks.iter().filter(|(of, count)| **of != network || **count > 1);
+        let most = there.map(|(of, count)| (*count, *of == network)).max()?;
+        // Where a network knocks all the time its own are told without a look at how many others have.
+        let pays = |holder: &&Holder| match most {
+            (_, true) => holder.network == network,
+            (count, _) => book.networks.get(&holder.network) == Some(&count),
         };
         let rank = |holder: &&Holder| {
+            let count = book.clients.get(&holder.client).copied().unwrap_or(0);
             let active = self.told[holder.token.place as usize].active.load(Relaxed);
-            (
-                share(&book.networks, holder.network, network),
-                share(&book.clients, holder.client, client),
-                Reverse(active),
-            )
+            (count, holder.client == client, Reverse(active))
         };
-        book.holders.iter().flatten().max_by_key(rank).map(Holder::leaver)
+        book.holders.iter().flatten().filter(pays).max_by_key(rank).map(Holder::leaver)
     }
 
     /// It was closed, with `held` bytes still waiting for it. Returns why it had to go, if it had to.

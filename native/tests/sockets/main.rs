@@ -45,6 +45,29 @@ fn a_reply_leaves_from_the_ipv6_address_that_was_asked() {
 }
 
 #[test]
+fn a_reply_that_can_not_go_keeps_none_of_the_others() {
+    let socket = Socket::bind("127.0.0.1:0".parse().unwrap(), 1 << 16).unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    for packet in [b"one", b"two", b"six"] {
+        client.send_to(packet, socket.udp.local_addr().unwrap()).unwrap();
+    }
+    let mut batch = Batch::new(false, 512);
+    assert_eq!(batch.receive(&socket, libc::MSG_WAITFORONE).unwrap(), 3);
+    let long = vec![0; 70_000]; // no datagram carries it
+    for (n, reply) in [b"one", &long[..], b"six"].into_iter().enumerate() {
+        batch.packet_and_out(n).1.extend_from_slice(reply);
+        batch.end_reply(n);
+    }
+    assert_eq!(batch.send(&socket), 1);
+    for expected in [b"one", b"six"] {
+        let mut got = [0; 3];
+        client.recv(&mut got).unwrap();
+        assert_eq!(&got, expected);
+    }
+}
+
+#[test]
 fn a_socket_of_ipv6_is_none_of_ipv4() {
     let Ok(socket) = Socket::bind("[::]:0".parse().unwrap(), 1 << 16) else { return };
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -209,6 +209,9 @@ fn judge_places(count: usize, clients: &[(u8, bool, u8, u64)]) -> Result<(), Tes
                 open.iter().filter(|held| (held.1, held.2) == (of, one)).count()
                     + usize::from((of, one) == newcomer)
             };
+            if open.iter().any(|held| held.1 == newcomer.0) && in_network(newcomer.0) == in_network(of) {
+                prop_assert_eq!(of, newcomer.0, "of equals the newcomer's own");
+            }
             for (_, network, other, active) in &open {
                 prop_assert!(in_network(*network) <= in_network(of), "of a network with the most");
                 if *network == of {
