@@ -214,3 +214,15 @@ def test_while_it_is_out_of_reach_again_no_time_ends_the_doubts() -> None:
     assert world.ballots._doubtful == {"r1"}
     world.ballots.find(NOW + 3600)
     assert world.ballots.believed_at == NOW + 3600 + SESSION
+
+
+def test_who_wrote_while_we_were_away_is_believed_from_the_moment_we_are_back() -> None:
+    world = back_after_an_outage()
+    world.ballots.lose()
+    world.ballots.see({"r1": 2.0})
+    world.ballots.take({"r1": json.dumps({"bad": {"/s/web/a": "refused"}}).encode()})
+    world.all()
+    assert world.ballots._doubtful == {"r1"}, "both kinds of nodes are not read again yet"
+    world.ballots.find(NOW + 200)
+    assert world.ballots._doubtful == set()
+    assert world.ballots.votes("/s/web/a", None) == [BAD]
