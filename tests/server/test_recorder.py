@@ -358,3 +358,19 @@ async def test_who_asks_for_the_history_is_told_what_is_not_written_yet(kept: st
     await server.web.stop()
     await recorder.close()
     assert told == [[0], [0, 1], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("kept", ["in memory", "on disk"])
+async def test_at_the_time_that_is_told_of_a_change_all_stood_as_it_says(kept: str, tmp_path: Path) -> None:
+    """We are told of it some milliseconds later: until then it stood as before it."""
+    services = {"web": Service("web", "web", "/s/web")}
+    recorder = Recorder(Settings(state=str(tmp_path) if kept == "on disk" else ""), services)
+    began = time.time() - 60
+    for n in range(5):
+        one = Instance(f"i{n}", f"i{n}", f"/s/web/i{n}", Registration(("10.0.0.1",)), 0.0)
+        recorder.take([Change(began + n, n, "web", one.id, "registered", "", "healthy", instance=one)])
+    await recorder.write()
+    for n in range(5):
+        stood = recorder.world_at(began + n)().services()["web"]
+        assert [i.id for i in stood.instances] == [f"i{k}" for k in range(n + 1)]
+    await recorder.close()

@@ -73,6 +73,7 @@ class Recorder:
         self.outages = Outages(services)
         self._shells: dict[str, Service] = {}
         self._memory: MemoryJournal | None = None
+        self._taken_at = float("-inf")
         self._unkept: deque[Steps[None]] = deque()
         """What is not kept yet, or not spelled: of a service of thousands all may change at once."""
         self._clock = WallClock(time.time, time.monotonic)
@@ -106,7 +107,7 @@ class Recorder:
     def take(self, changes: Sequence[Change]) -> None:
         """These are in the answers now."""
         self.outages.take(changes)
-        now = time.time()
+        now = self._moment_of(changes)
         if self._start is not None and not self._has_begun(self._start, changes):
             return
         if self._files is None and self._memory is None:
@@ -123,6 +124,13 @@ class Recorder:
         elif self._memory is not None:
             # In memory a flood costs no more than the instances that are there anyway.
             self._keep(self._memory.steps(now, Record(tuple(changes), shells, moved)))
+
+    def _moment_of(self, changes: Sequence[Change]) -> float:
+        """When all stood as they say: at the time that is told of them, and not when we are told, which is
+        some milliseconds later. Never before what was taken before them."""
+        now = time.time()
+        self._taken_at = min(now, max(self._taken_at, changes[0].at if changes else now))
+        return self._taken_at
 
     def begin(self) -> None:
         """What was taken so far is the start, where that is over."""
