@@ -143,6 +143,7 @@ class Following:
                 in_steps,
                 compiler.attempt,
                 wall,
+                lambda service: service,
             ),
             compiler=compiler,
             sessions=sessions,
