@@ -20,6 +20,9 @@ from bench.soak.cast import Replica
 
 ZONE: Final = "svc.local"
 EDE, STALE = 15, 3
+UDP_BYTES: Final = 1232
+EDE_BYTES: Final = 6
+"""Of an Extended DNS Error without text (RFC 8914, section 2)."""
 PATIENCE: Final = 5.0
 
 
@@ -76,21 +79,24 @@ class Reply:
 
 def ask(replica: Replica, name: str, type: str, *, tcp: bool = False, edns: bool = True) -> Reply | None:
     """None where no reply came in time."""
-    query = dns.message.make_query(name, type, use_edns=0 if edns else -1, payload=1232)
+    query = dns.message.make_query(name, type, use_edns=0 if edns else -1, payload=UDP_BYTES)
     send = dns.query.tcp if tcp else dns.query.udp
     asked = time.monotonic()
     try:
         message = send(query, replica.host, port=replica.port, timeout=PATIENCE)
     except (dns.exception.Timeout, OSError):
         return None
-    return Reply(name, type, message, asked, time.monotonic(), read_stale(message, edns))
+    return Reply(name, type, message, asked, time.monotonic(), read_stale(message, edns, tcp=tcp))
 
 
-def read_stale(message: dns.message.Message, edns: bool) -> bool | None:
-    """Whether it says so; None where it could not."""
-    says_so = any(o.otype == EDE and o.code == STALE for o in message.options)
-    can = edns and not (message.flags & dns.flags.TC and not message.options)
-    return says_so if can else None
+def read_stale(message: dns.message.Message, edns: bool, *, tcp: bool = False) -> bool | None:
+    """Whether it says so; None where it could not: records come before that, and those of a whole answer may
+    leave no room for it over UDP."""
+    if message.options or not edns:
+        says_so = any(o.otype == EDE and o.code == STALE for o in message.options)
+        return says_so if edns else None
+    is_full = not tcp and len(message.wire or b"") + EDE_BYTES > UDP_BYTES
+    return None if is_full or message.flags & dns.flags.TC else False
 
 
 def describe(replica: Replica, service: str) -> Iterator[str]:

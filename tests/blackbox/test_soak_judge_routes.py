@@ -134,6 +134,15 @@ def test_an_answer_that_is_cut_or_has_no_edns_says_nothing_of_its_age() -> None:
     assert asking.read_stale(message, True) is True
 
 
+def test_an_answer_that_fills_its_datagram_says_nothing_of_its_age() -> None:
+    message = reply("s0.svc.local", "A", "10.0.0.1").message
+    message.wire = bytes(asking.UDP_BYTES - asking.EDE_BYTES)
+    assert asking.read_stale(message, True) is False
+    message.wire += b"\0"
+    assert asking.read_stale(message, True) is None
+    assert asking.read_stale(message, True, tcp=True) is False
+
+
 def test_a_fault_of_one_ensemble_gives_no_time_to_what_comes_from_the_other(model: Model) -> None:
     model.slack = {FAR: 10.0}
     for made in ONES.values():
