@@ -279,7 +279,7 @@ class Replica:
         registries = self.pipeline.registries
         for name, link in self.links.items():
             registry = link.registry
-            if registry.is_whole:
+            if registry.is_whole and not self.pipeline.is_loading:
                 serial, overrides = registries.serial_of(registry), registry.overrides.by_instance()
                 saved[name] = Saved(now + self.ahead, registry.shown, serial, overrides)
         return saved

@@ -17,6 +17,9 @@ from simulation.view import ROOT
 from zkdns.overrides import is_drained
 from zkdns.roots import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 
+LONGEST_START = 10.0
+"""Seconds after which each that began answers, if it can."""
+
 SETTINGS: tuple[dict[str, object], ...] = (
     {"ttl": 1},
     {"ttl": 2},
@@ -199,9 +202,11 @@ class World(Machine):
         target, good = replica.late.pop(0)
         replica.pump(self.now)
         before = laws.states(replica)
+        probing = replica.targets.get(target.path)
         replica.probed(target, good, self.now)
         replica.pump(self.now)
-        if replica.targets.get(target.path) is None or replica.targets[target.path].target != target:
+        # A suspect goes by such a verdict: whose it was is asked before.
+        if probing is None or probing.target != target:
             assert laws.states(replica) == before, f"{replica.id} takes a verdict on {target}, who is gone"
 
     def haunt(self, ghost: int, on: int) -> None:
@@ -309,7 +314,9 @@ class World(Machine):
         ensemble, name = self._ensemble(at)
         if name in self.cut_at or self._is_deaf:
             return
-        self._settle(MAX_RETRY_SECONDS)
+        # One that begins waits for those that are out of reach, and keeps nothing until it answers.
+        is_loading = any(replica.pipeline.is_loading for replica in self.replicas)
+        self._settle(LONGEST_START if is_loading else MAX_RETRY_SECONDS)
         self.cut_at[name] = self.now
         self.seen[name] = ensemble.tree.copy()
         for replica in self.replicas:
