@@ -34,6 +34,12 @@ def a_pipeline(*urls: str) -> Pipeline:
 
 def read(pipeline: Pipeline, registry: str = "r1", *services: str) -> None:
     """The registry was read whole."""
+    hear(pipeline, registry, *services)
+    pipeline.ready(NOW)
+
+
+def hear(pipeline: Pipeline, registry: str, *services: str) -> None:
+    """The same, and nothing of it is shown yet."""
     zxid = 0x100000001
     roots = [r for r in pipeline.registries[registry].reducers if r != "/services"]
     for root in roots:
@@ -44,7 +50,6 @@ def read(pipeline: Pipeline, registry: str = "r1", *services: str) -> None:
         stat = Stat(zxid, zxid, NOW, True)
         events.append(Data(f"/services/{name}/a", b'{"address": "10.0.0.1"}', stat))
     pipeline.step(Heard(registry, "/services", (*events, Whole(), Session(True))), NOW)
-    pipeline.ready(NOW)
 
 
 def files(folder: Path) -> list[str]:
@@ -72,6 +77,42 @@ async def test_what_was_kept_is_remembered_with_its_serial_and_overrides(tmp_pat
     assert set(remembered.catalog.services) == {"web"}
     assert remembered.catalog.serial == before.registries.serial
     assert remembered.overrides == {("web", "a"): Override(drain=True)}
+
+
+async def kept(folder: Path) -> dict[str, set[str]]:
+    """What is on disk, by registry."""
+    loaded = await StateDirectory(str(folder), a_pipeline(*TWO)).load()
+    return {one.registry: set(one.catalog.services) for one in loaded}
+
+
+async def test_a_start_that_shows_nothing_yet_leaves_what_was_kept(tmp_path: Path) -> None:
+    before = a_pipeline(*TWO)
+    read(before, "r1", "web")
+    read(before, "r2", "db")
+    await StateDirectory(str(tmp_path), before).stop()
+    fresh = a_pipeline(*TWO)
+    read(fresh, "r1", "web")
+    assert fresh.is_loading, "the other one may be there in a moment"
+    assert fresh.registries["r1"].is_whole
+    await StateDirectory(str(tmp_path), fresh).stop()
+    assert await kept(tmp_path) == {"r1": {"web"}, "r2": {"db"}}
+
+
+async def test_a_registry_that_is_read_later_is_kept_once_all_of_it_is_shown(tmp_path: Path) -> None:
+    before = a_pipeline(*TWO)
+    read(before, "r1", "web")
+    read(before, "r2", "db")
+    await StateDirectory(str(tmp_path), before).stop()
+    fresh = a_pipeline(*TWO)
+    read(fresh, "r1", "web")
+    fresh.ready(NOW + 60)
+    assert not fresh.is_loading
+    hear(fresh, "r2", "db", "cache")
+    await StateDirectory(str(tmp_path), fresh).stop()
+    assert await kept(tmp_path) == {"r1": {"web"}, "r2": {"db"}}
+    fresh.ready(NOW + 60)
+    await StateDirectory(str(tmp_path), fresh).stop()
+    assert await kept(tmp_path) == {"r1": {"web"}, "r2": {"db", "cache"}}
 
 
 async def test_the_map_of_networks_is_remembered_too(tmp_path: Path) -> None:

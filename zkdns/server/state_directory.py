@@ -104,8 +104,10 @@ class StateDirectory:
         return f"catalog-{registry.name}.zkdns" if registry.label else state.NAME
 
     def _due(self) -> Iterator[tuple[Registry, Kept]]:
+        if self._pipeline.is_loading:  # nothing is shown yet, and what is on disk may be all that there is
+            return
         for registry in self._registries:
-            if registry.is_whole:
+            if registry.is_whole and (registry.name in self._saved or not registry.backlog):
                 overrides = registry.overrides.by_instance()
                 serial = self._pipeline.registries.serial_of(registry)
                 kept = Kept(registry.shown, overrides, serial, registry.topology.nodes().get(()))
