@@ -24,6 +24,7 @@ from zkdns.forward.cache import MAX_BODY_BYTES, MAX_BYTES, MAX_ENTRIES
 from zkdns.forward.stored import Kept, Stored
 from zkdns.polling import prefer
 from zkdns.serve.clients import Asker, ClientRow, Demand
+from zkdns.serve.listen.bind import BUFFER_BYTES
 from zkdns.serve.listen.lacking import Lacking
 from zkdns.serve.listen.places import Limits
 from zkdns.turn import ALONE_SECONDS, FEW, TURN_SECONDS, go_on
@@ -45,10 +46,6 @@ MAX_QUEUED = 8192
 
 PART = 8
 """When so large a part of that waits for its turn, each client is held to its own (`handover.rs`)."""
-
-BUFFER_BYTES = 4 << 20
-"""For what is received and for what is sent. The kernel's usual 212,992 hold fewer than 256 queries: one slow
-moment of a busy server; and as few replies to neighbours that say nothing."""
 
 MAX_PER_TURN = 64
 """How many packets are taken in one turn of the loop at most, however little each costs."""

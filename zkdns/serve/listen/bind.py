@@ -11,8 +11,9 @@ import socket
 from zkdns.config import Address
 
 BUFFER_BYTES = 4 << 20
-"""Asked for: a burst of datagrams waits there instead of being dropped, and replies to neighbours that the
-kernel looks for don't take all room there is."""
+"""Asked for, both ways. The kernel's usual 212,992 hold fewer than 256 queries, one slow moment of a busy
+server: a burst waits there instead of being dropped. As few replies to neighbours that the kernel looks for
+would take all room there is."""
 
 KERNEL_UNSENT_BYTES = 128 << 10
 """Bytes that the kernel takes of us beyond what a client's window has room for. It would take megabytes for
