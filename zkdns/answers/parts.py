@@ -8,14 +8,17 @@ split of 90 to 10 holds in each zone that has both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import NamedTuple, TypeAlias
+from itertools import chain
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from zkdns.answers.proportions import cycle_counts, in_whole
 from zkdns.model import Instance
+
+N = TypeVar("N", Fraction, Fraction | int)
 
 
 class Mark(NamedTuple):
@@ -48,6 +51,14 @@ class Parts(Struct, frozen=True):
 NO_PARTS = Parts({}, (), {})
 
 
+def add(parts: Iterable[tuple[Mark, N]]) -> dict[Mark, N]:
+    """What comes from each target together."""
+    together: dict[Mark, N] = {}
+    for mark, part in parts:
+        together[mark] = together[mark] + part if mark in together else part
+    return together
+
+
 def shared_by(marks: Mapping[Mark, Fraction]) -> Shared:
     """One that has so much from each target. Of nothing each has as much."""
     total = sum(marks.values())
@@ -64,15 +75,8 @@ def weighed(shared: Shared, weight: int) -> Weighed:
 def keep(every: Sequence[Weighed], given: Sequence[Weighed]) -> list[int]:
     """First places in a cycle for each of `given`; `every`: all that the route gives to all clients, `given`:
     of some of them what is given to these. All 0: they weigh nothing."""
-    whole: dict[Mark, Fraction | int] = {}
-    for one in every:
-        for mark, weight in one:
-            whole[mark] = whole.get(mark, 0) + weight
-    left: dict[Mark, Fraction | int] = {}
-    for one in given:
-        for mark, weight in one:
-            if weight:
-                left[mark] = left.get(mark, 0) + weight
+    whole = add(chain.from_iterable(every))
+    left = {mark: weight for mark, weight in add(chain.from_iterable(given)).items() if weight}
     parts: dict[int, Fraction | int] = {}
     able: dict[int, Fraction | int] = {}
     for mark, weight in whole.items():

@@ -15,7 +15,7 @@ from msgspec import Struct
 from zkdns.answers import near
 from zkdns.answers.members import Columns
 from zkdns.answers.near import Capacity, Choice, Present, distance
-from zkdns.answers.parts import Mark, Marks, Shared, Weighed, keep, shared_by, weighed
+from zkdns.answers.parts import Mark, Marks, Shared, Weighed, add, keep, shared_by, weighed
 from zkdns.answers.records import OwnerName
 from zkdns.model import Instance
 from zkdns.topology import NOWHERE, Place
@@ -128,11 +128,7 @@ class Sites(Struct, frozen=True, dict=True):
 
 def _together(holders: Iterable[tuple[Place, int, Shared]]) -> Shared:
     """What a record has from which target, whoever holds it."""
-    marks: dict[Mark, Fraction] = {}
-    for _, weight, shared in holders:
-        for mark, part in shared:
-            marks[mark] = marks.get(mark, Fraction(0)) + part * weight
-    return shared_by(marks)
+    return shared_by(add((mark, part * weight) for _, weight, shared in holders for mark, part in shared))
 
 
 class Located(Struct, frozen=True):

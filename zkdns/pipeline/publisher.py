@@ -129,10 +129,10 @@ class Publisher:
         of theirs wait."""
         for name in changed:
             before, after = old.get(name), registered.get(name)
-            (of_routes if (after or before or NOBODY).path.startswith(OVERRIDES) else of_registries).append(
-                name
-            )
-            with self._wall.around((after or before or NOBODY).path, "sessions"):
+            path = (after or before or NOBODY).path
+            of_its_kind = of_routes if path.startswith(OVERRIDES) else of_registries
+            of_its_kind.append(name)
+            with self._wall.around(path, "sessions"):
                 yield from self._sessions.take(before, after, now)
         self.registered = self._placement.registered = registered
         if of_routes:
