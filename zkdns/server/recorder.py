@@ -236,7 +236,7 @@ class Recorder:
         """Put on disk what is not there yet. Called every second, and before the journal is read; never
         raises. Whoever is cancelled meanwhile leaves it to its end: no other may go on with what a thread
         writes."""
-        await asyncio.shield(asyncio.ensure_future(self._write_in_turn()))
+        await asyncio.shield(self._write_in_turn())
 
     async def _write_in_turn(self) -> None:
         async with self._writing:
