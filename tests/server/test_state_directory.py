@@ -85,13 +85,19 @@ async def kept(folder: Path) -> dict[str, set[str]]:
     return {one.registry: set(one.catalog.services) for one in loaded}
 
 
-async def test_a_start_that_shows_nothing_yet_leaves_what_was_kept(tmp_path: Path) -> None:
+async def begun_anew(folder: Path) -> Pipeline:
+    """Where two registries were kept, one that has read the first again."""
     before = a_pipeline(*TWO)
     read(before, "r1", "web")
     read(before, "r2", "db")
-    await StateDirectory(str(tmp_path), before).stop()
+    await StateDirectory(str(folder), before).stop()
     fresh = a_pipeline(*TWO)
     read(fresh, "r1", "web")
+    return fresh
+
+
+async def test_a_start_that_shows_nothing_yet_leaves_what_was_kept(tmp_path: Path) -> None:
+    fresh = await begun_anew(tmp_path)
     assert fresh.is_loading, "the other one may be there in a moment"
     assert fresh.registries["r1"].is_whole
     await StateDirectory(str(tmp_path), fresh).stop()
@@ -99,12 +105,7 @@ async def test_a_start_that_shows_nothing_yet_leaves_what_was_kept(tmp_path: Pat
 
 
 async def test_a_registry_that_is_read_later_is_kept_once_all_of_it_is_shown(tmp_path: Path) -> None:
-    before = a_pipeline(*TWO)
-    read(before, "r1", "web")
-    read(before, "r2", "db")
-    await StateDirectory(str(tmp_path), before).stop()
-    fresh = a_pipeline(*TWO)
-    read(fresh, "r1", "web")
+    fresh = await begun_anew(tmp_path)
     fresh.ready(NOW + 60)
     assert not fresh.is_loading
     hear(fresh, "r2", "db", "cache")
