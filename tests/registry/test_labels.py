@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from itertools import count
 
 import pytest
 from hypothesis import example, given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from support.examples import examples
 from support.folding import ALIKE, Folded, labels_of
-from zkdns.registry.labels import Labels, assign, is_label, to_label
+from zkdns.registry.labels import Labels, is_label, to_label
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 texts = st.text(max_size=70) | st.text(alphabet="aB_-.1", max_size=70) | st.sampled_from(["a" * 63, "a" * 64])
@@ -109,16 +111,39 @@ def test_a_name_that_looks_like_anothers_hash_takes_it_and_the_other_gets_a_long
     assert LABEL.fullmatch(labels["Web"])
 
 
+def in_a_row(first: str, length: int) -> list[str]:
+    """Names of which each folds to the short hash of the one before."""
+    names = [first]
+    while len(names) < length:
+        names.append(to_label(names[-1], 1).upper())
+    return names
+
+
+ONE_HASH = ("abCDEfgHIJKLMNopqrst", "ABcdEfghijKlMnoPQrsT")
+"""Two names of one short hash."""
+
 PLAIN = ("web", "Web", "WEB", "wEb", "weB", "WEb", "wEB", "my-web", "My_Web", "my.web", "db", "___", "...")
-HASHED = [to_label(name, attempt) for name in ("Web", "WEB", "My_Web") for attempt in (1, 2)]
-NAMES = st.sampled_from([*PLAIN, *HASHED, HASHED[0].upper()])
+HASHED = [to_label(name, attempt) for name in ("Web", "WEB", "My_Web", *ONE_HASH) for attempt in (1, 2, 3)]
+UPPER = [label.upper() for label in HASHED]
+NAMES = st.sampled_from([*PLAIN, *HASHED, *UPPER, *in_a_row("Web", 5), *ONE_HASH, ONE_HASH[0].lower()])
 
 
 def assigned(names: set[str]) -> dict[str, str]:
     """The same, of all of them at once."""
     folded = {name for name in names if not is_label(name)}
-    attempts = assign(dict.fromkeys(folded, 0), names - folded)
-    return {name: to_label(name, attempts[name]) if name in folded else name for name in names}
+    plain = names - folded
+    folds = Counter(map(to_label, names))
+    hashes = Counter(to_label(name, 1) for name in folded)
+
+    def label_of(name: str) -> str:
+        label, short = to_label(name), to_label(name, 1)
+        if folds[label] == 1 and not hashes[label] - (short == label):
+            return label
+        if hashes[short] == 1 and short not in plain:
+            return short
+        return next(label for n in count(2) if (label := to_label(name, n)) not in plain)
+
+    return {name: label_of(name) if name in folded else name for name in names}
 
 
 @settings(max_examples=examples(300))
@@ -138,6 +163,7 @@ def test_labels_by_change_are_those_from_nothing(steps: list[tuple[set[str], set
         fresh = Labels()
         fresh.change(there, ())
         assert {name: labels[name] for name in there} == assigned(there)
+        assert len({labels[name] for name in there}) == len(there)
         after = {name: told(name, labels) for name in there}
         assert after == {name: told(name, fresh) for name in there}
         assert {name for name in before.keys() & there if before[name] != after[name]} <= affected
@@ -151,6 +177,29 @@ def test_a_name_that_is_like_no_other_may_yet_be_anothers_hash() -> None:
     labels.change(names, ())
     assert (problem := labels.tell(names[2], "/services/x", "name")) is not None
     assert "which another has as its hash" in problem.what
+
+
+def test_two_names_of_one_hash_get_longer_ones() -> None:
+    labels = labels_of([*ONE_HASH, "other"])
+    assert to_label(ONE_HASH[0], 1) == to_label(ONE_HASH[1], 1)
+    assert all(re.fullmatch("abcdefghijklmn-[0-9a-f]{48}", labels[name]) for name in ONE_HASH)
+    assert len(set(labels.values())) == 3
+
+
+@pytest.mark.parametrize("length", [500, 2_000])
+def test_of_names_each_of_which_is_the_hash_of_the_one_before_none_moves_for_more_than_the_next(
+    length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever registers thousands of them pays for one more what anybody pays."""
+    row = in_a_row("Stem", length)
+    labels = Labels()
+    labels.change(row, ())
+    folded = Folded(monkeypatch)
+    for names in (["STEM"], [to_label(row[0], 1)], [to_label(row[7], 1)]):
+        for added, removed in ((names, []), ([], names)):
+            assert len(labels.change(added, removed)) < 5
+    assert folded.count < 30
+    assert {name: labels[name] for name in row} == assigned({*row})
 
 
 def test_of_many_alike_each_is_told_of_those_beside_it() -> None:

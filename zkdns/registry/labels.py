@@ -2,7 +2,9 @@
 
 Rules: pure. A name that is a label as it stands has it, whoever else there is: so nobody can take another's
 name. Of those that have to be folded to one, two that fold to the same, or to one that is taken, get a short
-hash of their own name each. So any replica, whatever it saw first, says the same. A label has 1 to 63 of a-z,
+hash of their own name each. So any replica, whatever it saw first, says the same. Which label a name has
+hangs on what other names there are, never on which labels these have: whoever wrote each name as the hash of
+the one before would make a row of thousands that all move when the first does. A label has 1 to 63 of a-z,
 0-9 and "-", and no "-" at either end (RFC 1123, section 2.1: resolvers refuse such host names).
 """
 
@@ -10,8 +12,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -21,8 +22,9 @@ from zkdns.printable import printable
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PLAIN = bytes(c if chr(c) in "abcdefghijklmnopqrstuvwxyz0123456789-" else ord("-") for c in range(256))
 """By byte, what stands for it in a label. A pattern would take 80 µs for a thousand odd characters."""
-_SHORT = 8
-_MAX_DIGITS = 48
+_SHORT, _LONG = 8, 48
+"""Digits of a hash: of the first, and of those for when it is taken."""
+_LONG_HASH = re.compile(rf"(?:.*-)?[0-9a-f]{{{_LONG}}}")
 
 MAX_FOLDED_CHARACTERS: Final = 1024
 """What of a name is looked at to fold it: ZooKeeper takes names of a megabyte."""
@@ -37,17 +39,17 @@ def is_label(name: str) -> bool:
 
 def to_label(name: str, attempt: int = 0) -> str:
     """The label of `name`. `attempt`: from 1 on, alternatives for when the one before is taken. They end in a
-    hash of the name: first in longer ones, then in different ones."""
+    hash of the name: a short one, then long ones, which none can have that is no label as it stands."""
     lower = name[:MAX_FOLDED_CHARACTERS].lower().encode("ascii", "replace")
     plain = lower.translate(_PLAIN).decode("ascii").strip("-")
     if not attempt:
         if is_label(name):
             return name
-        if 0 < len(plain) <= 63 and len(name) <= MAX_FOLDED_CHARACTERS:
+        if 0 < len(plain) <= 63 and len(name) <= MAX_FOLDED_CHARACTERS and not _LONG_HASH.fullmatch(plain):
             return plain
         attempt = 1
-    digits = min(attempt * _SHORT, _MAX_DIGITS)
-    salt = b"" if attempt * _SHORT <= _MAX_DIGITS else b"%d" % attempt
+    digits = _SHORT if attempt == 1 else _LONG
+    salt = b"" if attempt <= 2 else b"%d" % attempt
     stem = plain[: 62 - digits].strip("-")
     seal = blake2b(name.encode("utf-8", "surrogatepass") + salt, digest_size=24).hexdigest()[:digits]
     return f"{stem}-{seal}" if stem else seal
@@ -59,54 +61,69 @@ class Labels:
 
     def __init__(self) -> None:
         self._plain: set[str] = set()
-        self._tried: dict[str, tuple[str, ...]] = {}
-        """Of the names that had to be folded: the labels that were taken, and at the end the one it has.
-        What it folds to is among them only where no other name does."""
-        self._wanted: dict[str, set[str]] = {}
-        """By label, those that tried it."""
+        self._labels: dict[str, str] = {}
+        """Of the names that had to be folded."""
+        self._wanted: dict[str, tuple[str, ...]] = {}
+        """Of these: what each folds to, its short hash, and the long ones that it tried."""
         self._alike: dict[str, list[str]] = {}
         """By label, the names that fold to it, sorted; where one had to be folded."""
+        self._hashed: dict[str, tuple[str, ...]] = {}
+        """By label, the names whose hash it is, whether they need one or not."""
 
     def __getitem__(self, name: str) -> str:
-        return name if name in self._plain else self._tried[name][-1]
+        return name if name in self._plain else self._labels[name]
 
     def change(self, added: Iterable[str], removed: Iterable[str]) -> set[str]:
         """Names that are there from now on, or no more. Gives those of which there is something else to say
         now: their label, or who else wants it."""
         affected: set[str] = set()
         moved: set[str] = set()
-        touched: set[str] = set()
+        touched: list[str] = []
         for name in removed:
             if name in self._plain:
                 self._plain.discard(name)
-                touched.add(name)
-            elif name in self._tried:
-                touched.update(self._forget(name))
+                label = name
+            elif name in self._labels:
+                del self._labels[name]
+                label, *hashes = self._wanted.pop(name)
+                self._unhash(name, hashes)
+                touched += hashes
             else:
                 continue
-            affected |= self._leave(name, moved)
+            touched.append(label)
+            affected |= self._leave(name, label)
         for name in added:
-            if name in self._plain or name in self._tried:
+            if name in self._plain or name in self._labels:
                 continue
             if is_label(name):
                 self._plain.add(name)
-                touched.add(name)
+                label = name
             else:
-                self._tried[name] = ()
+                label, short = to_label(name), to_label(name, 1)
+                self._labels[name], self._wanted[name] = "", (label, short)
+                if len(known := self._hashed.get(short, ())) == 1:
+                    moved.update(known)
+                self._hashed[short] = (*known, name)
+                touched.append(short)
                 moved.add(name)
-            affected |= self._enter(name, moved)
-        return (affected | self._assign(moved, touched)) & self._tried.keys()
+            touched.append(label)
+            affected |= self._enter(name, label, moved)
+        for label in touched:
+            for names in (self._alike.get(label, ()), self._hashed.get(label, ())):
+                if len(names) == 1:  # of several none has it, whoever comes or goes
+                    moved.update(names)
+        affected.update([name for name in moved if name in self._labels and self._assign(name)])
+        return affected & self._labels.keys()
 
     def tell(self, name: str, path: str, word: str) -> Problem | None:
         """What is to be told of a name that has another label than it would have alone. `path`: its own."""
-        if name in self._plain or self._tried[name][-1] == (label := to_label(name)):
+        if name in self._plain or self._labels[name] == (label := self._wanted[name][0]):
             return None
-        return _tell(label, self._alike.get(label, [name]), name, self._tried[name][-1], path, word)
+        return _tell(label, self._alike[label], name, self._labels[name], path, word)
 
-    def _enter(self, name: str, moved: set[str]) -> set[str]:
+    def _enter(self, name: str, label: str, moved: set[str]) -> set[str]:
         """A name is there. Gives those that name it; in `moved`, who has what it folds to no more for
         itself."""
-        label = to_label(name)
         alike = self._alike.get(label)
         if alike is None:
             if name == label:
@@ -118,76 +135,40 @@ class Labels:
         alike.insert(at, name)
         return set(_near(alike, at))
 
-    def _leave(self, name: str, moved: set[str]) -> set[str]:
-        label = to_label(name)
+    def _leave(self, name: str, label: str) -> set[str]:
         alike = self._alike.get(label)
         if alike is None:
             return set()
         at = bisect_left(alike, name)
         del alike[at]
-        if len(alike) == 1:
-            moved.update(alike)
         if not alike or alike == [label]:
             del self._alike[label]
         return set(_near(alike, at))
 
-    def _assign(self, moved: set[str], touched: set[str]) -> set[str]:
-        """The labels of those that moved, and of all that one of `touched` may be taken from or become free
-        for. Gives those that have another one now."""
-        moved = moved & self._tried.keys()
-        waiting = [*touched, *(label for name in moved for label in self._tried[name])]
-        seen: set[str] = set()
-        while True:
-            while waiting:
-                label = waiting.pop()
-                if label in seen:
-                    continue
-                seen.add(label)
-                for name in self._wanted.get(label, ()):
-                    if name not in moved:
-                        moved.add(name)
-                        waiting += self._tried[name]
-            first = {name: int(len(self._alike[to_label(name)]) > 1) for name in moved}
-            tried = {
-                name: tuple(to_label(name, attempt) for attempt in range(first[name], last + 1))
-                for name, last in assign(first, self._plain).items()
-            }
-            waiting = [label for labels in tried.values() for label in labels if label not in seen]
-            if not any(name not in moved for label in waiting for name in self._wanted.get(label, ())):
-                break
-        affected = {name for name, labels in tried.items() if self._tried[name][-1:] != labels[-1:]}
-        for name, labels in tried.items():
-            if labels != self._tried[name]:
-                self._forget(name)
-                self._tried[name] = labels
-                for label in labels:
-                    self._wanted.setdefault(label, set()).add(name)
-        return affected
+    def _assign(self, name: str) -> bool:
+        """Give a name its label. Whether it is another one now."""
+        label, short, *tried = self._wanted[name]
+        longer: list[str] = []
+        if len(self._alike[label]) > 1 or any(other != name for other in self._hashed.get(label, ())):
+            label = short
+            while label in self._plain or (label == short and len(self._hashed[short]) > 1):
+                label = to_label(name, 2 + len(longer))
+                longer.append(label)
+        if longer != tried:
+            self._unhash(name, tried)
+            self._hashed.update(dict.fromkeys(longer, (name,)))
+            self._wanted[name] = (*self._wanted[name][:2], *longer)
+        before, self._labels[name] = self._labels[name], label
+        return before != label
 
-    def _forget(self, name: str) -> tuple[str, ...]:
-        """What it tried, which it wants no more."""
-        tried = self._tried.pop(name)
-        for label in tried:
-            names = self._wanted[label]
-            names.discard(name)
-            if not names:
-                del self._wanted[label]
-        return tried
-
-
-def assign(first: Mapping[str, int], taken: Collection[str]) -> dict[str, int]:
-    """Which attempt of each name's label it has, where `taken` are the names that are labels themselves.
-    `first`: the attempt that it begins with."""
-    attempts = dict(first)
-    labels = {name: to_label(name, attempt) for name, attempt in attempts.items()}
-    while True:
-        count = Counter(labels.values())
-        contested = [name for name, label in labels.items() if count[label] > 1 or label in taken]
-        if not contested:
-            return attempts
-        for name in contested:
-            attempts[name] += 1
-            labels[name] = to_label(name, attempts[name])
+    def _unhash(self, name: str, labels: Iterable[str]) -> None:
+        """These are its hashes no more."""
+        for label in labels:
+            others = tuple(other for other in self._hashed[label] if other != name)
+            if others:
+                self._hashed[label] = others
+            else:
+                del self._hashed[label]
 
 
 def _near(alike: Sequence[str], at: int) -> Sequence[str]:
