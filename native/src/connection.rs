@@ -11,6 +11,9 @@ const TURN_BYTES: usize = 32 << 10;
 /// Queries of one connection that Python may have to answer at a time: more than the forwarder takes
 /// of one client, so that past its limit each is told so at once.
 const MAX_WAITING: usize = 128;
+/// Messages of one turn that ask nothing, empty ones and what is no query, past which the next turn is put off:
+/// no reply waits to be read, so nothing else would slow who sends them, and it would take all that a core has.
+const MAX_IDLE: usize = 64;
 /// Bytes of replies that may wait for one client: some that came late, of the longest kind.
 pub const MAX_UNSENT: usize = 512 << 10;
 
@@ -110,12 +113,13 @@ impl Connection {
 
     /// How much of `stream` was taken, and whether there was a query in it.
     fn answer(&mut self, stream: &[u8], mut ask: impl FnMut(&[u8], &mut Vec<u8>) -> Fate) -> (usize, bool) {
-        let (mut at, mut asked, mut left) = (0, false, TURN);
+        let (mut at, mut asked, mut left, mut idle) = (0, false, TURN, 0);
         (self.whole, self.busy) = (false, false);
         while let Some(head) = stream.get(at..at + 2) {
             let length = u16::from_be_bytes([head[0], head[1]]) as usize;
             if length == 0 {
                 at += 2;
+                idle += 1;
                 continue;
             }
             let Some(message) = stream.get(at + 2..at + 2 + length) else { break };
@@ -136,9 +140,11 @@ impl Connection {
             }
             self.waiting += usize::from(fate == Fate::Later);
             asked |= fate != Fate::Nothing;
+            idle += usize::from(fate == Fate::Nothing);
             at += 2 + length;
             left -= 1;
         }
+        self.busy |= idle >= MAX_IDLE;
         self.asked |= asked;
         (at, asked)
     }

@@ -29,7 +29,7 @@ use std::os::fd::AsRawFd;
 const CHUNK: usize = 16 << 10;
 /// Connections taken of one listener before others have their turn.
 const ACCEPTED: usize = 16;
-/// Those that have a turn more in one round: between two it is looked who asks now.
+/// Those that have a turn more in one round, and of the paused in one `PAUSE`: between two it is looked who asks now.
 const TURNS: usize = 16;
 // Microseconds.
 const MILLISECOND: u64 = 1000;
@@ -37,7 +37,7 @@ const MILLISECOND: u64 = 1000;
 const SWEEP: u64 = 1000 * MILLISECOND;
 /// A reply that Python owes keeps a connection for so long past its query.
 const OWED: u64 = 30_000 * MILLISECOND;
-/// When what could not be taken is tried again.
+/// When what could not be taken is tried again, and who sends what asks nothing is read from again.
 const PAUSE: u64 = 5 * MILLISECOND;
 /// How long no connection is taken after the machine had no descriptor for one.
 const LACK: u64 = 100 * MILLISECOND;
@@ -65,9 +65,11 @@ pub struct Server<'a> {
     /// By the number of their place.
     peers: Box<[Option<Box<Peer>>]>,
     open: usize,
-    /// Those that have more to do than one turn, and those that have to try again.
+    /// Those that have more to do than one turn, and those whose next is put off.
     ready: VecDeque<Token>,
-    paused: Vec<Token>,
+    paused: VecDeque<Token>,
+    /// When the first of those have it.
+    resume: u64,
     asker: Asker<'a>,
     chunk: Box<[u8]>,
     room: Vec<u8>,
@@ -121,7 +123,8 @@ impl<'a> Server<'a> {
             peers: (0..streams.places.count()).map(|_| None).collect(),
             open: 0,
             ready: VecDeque::new(),
-            paused: Vec::new(),
+            paused: VecDeque::new(),
+            resume: 0,
             asker: Asker::new(shared, counters, number),
             chunk: vec![0; CHUNK].into(),
             room: Vec::with_capacity(CHUNK),
@@ -151,12 +154,13 @@ impl<'a> Server<'a> {
     fn patience(&self) -> i32 {
         let wait = match (self.lacking, self.open) {
             _ if !self.ready.is_empty() => 0,
-            _ if !self.paused.is_empty() || self.phase > Phase::Serving => PAUSE,
+            _ if !self.paused.is_empty() => self.resume.saturating_sub(self.streams.now()),
+            _ if self.phase > Phase::Serving => PAUSE,
             (Some(_), _) => LACK,
             (None, 0) => return -1,
             (None, _) => self.sweep_every() + MILLISECOND,
         };
-        (wait / MILLISECOND) as i32
+        wait.div_ceil(MILLISECOND) as i32
     }
 
     fn sweep_every(&self) -> u64 {
@@ -169,7 +173,11 @@ impl<'a> Server<'a> {
         let table = shared.table.load();
         let mut round = self.asker.begin(&table);
         let had: Vec<Token> = self.ready.drain(..self.ready.len().min(TURNS)).collect();
-        let paused = std::mem::take(&mut self.paused);
+        let resumed = if self.now < self.resume { 0 } else { self.paused.len().min(TURNS) };
+        let paused: Vec<Token> = self.paused.drain(..resumed).collect();
+        if resumed > 0 {
+            self.resume = self.now + PAUSE;
+        }
         for i in 0..happened {
             let event = self.poller.happened(i);
             match event.token {
@@ -372,7 +380,12 @@ impl<'a> Server<'a> {
         match need {
             _ if peer.queued => (),
             Need::Turn => self.ready.push_back(peer.token),
-            Need::Pause => self.paused.push(peer.token),
+            Need::Pause => {
+                if self.paused.is_empty() {
+                    self.resume = self.now + PAUSE;
+                }
+                self.paused.push_back(peer.token);
+            }
             _ => (),
         }
         peer.queued |= matches!(need, Need::Turn | Need::Pause);

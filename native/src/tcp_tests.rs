@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cache::Cache;
+use crate::connection::TURN;
 use crate::streams::Limits;
 use std::io::Write;
 use std::net::TcpListener;
@@ -52,43 +53,91 @@ fn who_made_room_counts_once_whether_its_thread_is_told_first_or_its_place_is_ta
     judge(false);
 }
 
+/// A thread that serves so many connections at most, and the clients' side of it.
+struct Hall<'a> {
+    server: Server<'a>,
+    listener: TcpListener,
+}
+
+impl Hall<'_> {
+    /// What `act` does with one.
+    fn open(connections: usize, act: impl FnOnce(&mut Hall, &Counters)) {
+        let limits = Limits { connections, bytes: 64 << 20, idle: Duration::from_secs(10) };
+        let streams = Streams::new(1, limits).expect("streams");
+        let shared = Shared::new(1 << 20, Arc::new(Cache::new(0, 0, 0.0))).expect("shared");
+        let counters = Counters::default();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let watch = Watch::new(&streams, 0, Vec::new()).expect("a poller");
+        let server = Server::new(&shared, &streams, &counters, 0, watch);
+        act(&mut Hall { server, listener }, &counters);
+    }
+
+    /// A client that has sent these bytes.
+    fn welcome(&mut self, bytes: &[u8]) -> TcpStream {
+        let (mut client, stream, address) = connection(&self.listener);
+        self.server.welcome(stream, address);
+        client.write_all(bytes).expect("room");
+        client
+    }
+
+    fn has_asked(&self, client: &TcpStream) -> bool {
+        let address = client.local_addr().expect("an address");
+        self.server.peers.iter().flatten().any(|peer| peer.address == address && peer.connection.has_asked())
+    }
+
+    fn round(&mut self) {
+        let happened = self.server.poller.wait(0).expect("a look");
+        self.server.round(happened);
+    }
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    [&(message.len() as u16).to_be_bytes(), message].concat()
+}
+
+fn question() -> Vec<u8> {
+    [&[0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], b"\x01x\0\0\x01\0\x01"].concat()
+}
+
 #[test]
 #[cfg_attr(miri, ignore)]
 fn who_asks_one_question_waits_for_few_of_those_that_ask_without_an_end() {
     const CROWD: usize = 100;
-    let limits = Limits { connections: CROWD + 1, bytes: 64 << 20, idle: Duration::from_secs(10) };
-    let streams = Streams::new(1, limits).expect("streams");
-    let shared = Shared::new(100, Arc::new(Cache::new(0, 0, 0.0))).expect("shared");
-    let counters = Counters::default();
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-    let watch = Watch::new(&streams, 0, Vec::new()).expect("a poller");
-    let mut server = Server::new(&shared, &streams, &counters, 0, watch);
-    let framed = |message: &[u8]| [&(message.len() as u16).to_be_bytes(), message].concat();
-    let welcome = |server: &mut Server, bytes: &[u8]| {
-        let (mut client, stream, address) = connection(&listener);
-        server.welcome(stream, address);
-        client.write_all(bytes).expect("room");
-        client
-    };
-    let round = |server: &mut Server| {
-        let happened = server.poller.wait(0).expect("a look");
-        server.round(happened);
-    };
-    let junk = framed(&[0x80; 12]).repeat(1000); // replies, which nobody answers: it is counted that they came
-    let _crowd: Vec<_> = (0..CROWD).map(|_| welcome(&mut server, &junk)).collect();
-    while server.ready.len() < CROWD {
-        round(&mut server);
+    let reply = framed(&[0x80; 12]); // which nobody answers: it is counted that it came
+    // The first is slowed only by who asks now, the second for what asks nothing as well.
+    for turn in [[reply.repeat(TURN - 1), framed(&question())].concat(), reply.repeat(TURN)] {
+        Hall::open(CROWD + 1, |hall, counters| {
+            let _crowd: Vec<_> = (0..CROWD).map(|_| hall.welcome(&turn.repeat(16))).collect();
+            while hall.server.ready.len() + hall.server.paused.len() < CROWD {
+                hall.round();
+            }
+            let before = counters.dropped.get();
+            let lone = hall.welcome(&framed(&question()));
+            while !hall.has_asked(&lone) {
+                hall.round();
+            }
+            let meanwhile = (counters.dropped.get() - before) as usize;
+            assert!(meanwhile <= 2 * TURNS * TURN, "{meanwhile}");
+            while hall.server.ready.len() + hall.server.paused.len() > 0 {
+                hall.round();
+            }
+            let of_a_turn = turn.windows(14).filter(|window| *window == reply).count();
+            assert_eq!(counters.dropped.get() as usize, CROWD * 16 * of_a_turn);
+        });
     }
-    let before = counters.dropped.get();
-    let question = [&[0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], b"\x01x\0\0\x01\0\x01"].concat();
-    let _lone = welcome(&mut server, &framed(&question));
-    while counters.passed.get() == 0 {
-        round(&mut server);
-    }
-    let meanwhile = (counters.dropped.get() - before) as usize;
-    assert!(meanwhile <= 2 * TURNS * crate::connection::TURN, "{meanwhile}");
-    while !server.ready.is_empty() {
-        round(&mut server);
-    }
-    assert_eq!(counters.dropped.get() as usize, CROWD * 1000);
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn what_asks_nothing_is_read_no_faster_than_a_chunk_a_pause() {
+    Hall::open(1, |hall, _| {
+        let began = hall.server.streams.now();
+        let client = hall.welcome(&[vec![0; 8 * CHUNK], framed(&question())].concat());
+        let mut slept = false;
+        while !hall.has_asked(&client) {
+            hall.round();
+            slept |= hall.server.patience() > 0;
+        }
+        assert!(slept && hall.server.streams.now() >= began + 8 * PAUSE);
+    });
 }

@@ -237,8 +237,29 @@ fn a_hundred_megabytes_of_empty_messages_cost_nothing() {
     let zeroes = vec![0; CHUNK + 1]; // odd: a length of which half has come
     for _ in 0..6400 {
         assert!(!connection.receive(&zeroes, |_, _| panic!("nothing was asked")));
+        assert_eq!(connection.need(), Need::Pause);
+        assert!(!connection.receive(&[], |_, _| panic!("nothing was asked")));
         assert_eq!(connection.need(), Need::Bytes);
         assert!(connection.held() < 2);
+    }
+}
+
+proptest! {
+    #![proptest_config(few())]
+
+    /// No reply waits to be read of what asks nothing: from 64 of it in a turn on, the next turn comes later.
+    #[test]
+    fn who_sends_what_asks_nothing_is_slowed(empty in 0usize..100, junk in 0usize..64, asked in 0usize..3) {
+        let mut connection = Connection::default();
+        let messages = [vec![Vec::new(); empty], vec![vec![NOTHING]; junk], vec![vec![9]; asked]].concat();
+        let stream: Vec<u8> = messages.iter().flat_map(|message| frame(message)).collect();
+        connection.receive(&stream, |query, _| match query[0] {
+            NOTHING => Fate::Nothing,
+            _ => Fate::Later,
+        });
+        let left = junk + asked > 64;
+        let need = if empty + junk >= 64 { Need::Pause } else if left { Need::Turn } else { Need::Bytes };
+        prop_assert_eq!(connection.need(), need);
     }
 }
 
