@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zkdns.config import DEFAULT_REGISTRY, MAX_ZONE_CHARS, Address, Settings, load
+from zkdns.config import DEFAULT_REGISTRY, MAX_UPSTREAMS, MAX_ZONE_CHARS, Address, Settings, load
 from zkdns.model import ConfigError
 
 
@@ -89,6 +89,8 @@ def test_a_wrong_flag_is_named_with_what_is_wrong(flag: str, value: Any, named: 
         ("stale_max = inf", "stale_max"),
         ('allow_command_checks = "yes"', "allow_command_checks"),
         ("forward_allow = [1]", "forward_allow"),
+        (f"forward = {[f'192.0.2.{n}' for n in range(MAX_UPSTREAMS + 1)]}", "64 at most"),
+        (f"forward_trusted = {[f'192.0.2.{n}' for n in range(MAX_UPSTREAMS + 1)]}", "64 at most"),
         ("zookeeper = 3", "zookeeper"),
         ("[zookeeper]\nsession_timeout = 0", "session_timeout"),
         ('[zookeeper]\nsession_timeout = "10"', "session_timeout"),

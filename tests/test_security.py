@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from zkdns import arrivals, descriptors, files, routes, toml, topology
+from zkdns import arrivals, config, descriptors, files, routes, toml, topology
 from zkdns.answers import (
     first_places,
     kept,
@@ -139,6 +139,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "idle TCP connection": (Limits().idle,),
     "forwarded questions under way, of one client": (load.MAX_IN_FLIGHT, load.MAX_IN_FLIGHT_OF_CLIENT),
     "clients that wait for one forwarded question; a network leaves others room": (asked.MAX_WAITERS,),
+    "upstreams, and those of them that are trusted": (config.MAX_UPSTREAMS,),
     "aliases behind one another in an upstream's reply": (believe.MAX_ALIASES,),
     "times that aliases lead from us to an upstream in one answer": (following.MAX_LEAVES,),
     "KiB of an upstream's datagram": (intake.LARGE_BYTES >> 10,),

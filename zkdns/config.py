@@ -93,6 +93,9 @@ class Settings:
 MAX_ZONE_CHARS = 120
 """Characters: `<id>._<service>._tcp.<zone>` with labels of 63 must fit in the 255 bytes of a name."""
 
+MAX_UPSTREAMS = 64
+"""Each is probed all the while, and no question lives long enough for more than a few."""
+
 RESTART_ONLY = (
     "registry", "failover", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "zones",
     "cache_mb", "cache_entries", "allow_command_checks", "check_targets", "log_format", "journal_days",
@@ -225,6 +228,18 @@ def _many(parse: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
     return parse_all
 
 
+def _few(parse: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    parse_all = _many(parse)
+
+    def parse_few(value: Any) -> tuple[Any, ...]:
+        few = parse_all(value)
+        if len(few) > MAX_UPSTREAMS:
+            raise ValueError(f"{len(few)} of them; {MAX_UPSTREAMS} at most")
+        return few
+
+    return parse_few
+
+
 def _some(parse: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
     parse_all = _many(parse)
 
@@ -350,10 +365,10 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "http": _http,
     "engine": _one_of(*ENGINES),
     "workers": _number(int, 0, 1024),
-    "forward": _many(_words),
+    "forward": _few(_words),
     "forward_allow": _many(_network),
     "forward_private": _one_of("allow", "deny"),
-    "forward_trusted": _many(_words),
+    "forward_trusted": _few(_words),
     "cache_mb": _number(int, 1, 65_536),
     "cache_entries": _number(int, 100, 10**7),
     "zones": _words,

@@ -34,13 +34,14 @@ from support.upstream import (
 from support.waiting import until
 from zkdns.answers.builder import Builder
 from zkdns.answers.table import Table
-from zkdns.config import Address, Settings
+from zkdns.config import MAX_UPSTREAMS, Address, Settings
 from zkdns.dns.message import Message, read_reply
 from zkdns.forward.addresses import Lacking, Unresolved
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.load import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_CLIENT
 from zkdns.forward.questions import STARTS_PER_TURN
 from zkdns.forward.resolution import Resolution
+from zkdns.forward.resolvconf import nameservers
 from zkdns.forward.transport import Transport
 from zkdns.serve.respond import is_ours
 
@@ -908,6 +909,11 @@ async def test_resolv_conf_is_read_again_and_our_own_address_left_out(
         path.write_text("search nowhere\n")
         await until(lambda: not forwarder.status().upstreams)
         assert "no upstream" in forwarder.status().problem
+
+
+def test_of_a_resolv_conf_without_an_end_the_first_upstreams_count() -> None:
+    many = [f"10.0.{n >> 8}.{n & 255}" for n in range(1000)]
+    assert nameservers("".join(f"nameserver {each}\n" for each in many)) == many[:MAX_UPSTREAMS]
 
 
 async def test_a_reload_takes_other_upstreams_and_forgets_what_the_old_ones_said() -> None:

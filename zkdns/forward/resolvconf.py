@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from zkdns.config import Address
+from zkdns.config import MAX_UPSTREAMS, Address
 from zkdns.forward.sockets import family_of, sockaddr
 from zkdns.model import ConfigError
 
@@ -42,9 +42,12 @@ def parse_upstream(text: str, setting: str = "--forward") -> Address:
 
 
 def nameservers(text: str) -> list[str]:
-    """The addresses of resolv.conf's `nameserver` lines, in order, without repeats (resolv.conf(5))."""
+    """The addresses of resolv.conf's `nameserver` lines, in order, without repeats (resolv.conf(5)); the
+    first so many."""
     servers: list[str] = []
     for line in text.splitlines():
+        if len(servers) >= MAX_UPSTREAMS:
+            break
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
             try:
