@@ -8,7 +8,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import TypeAlias
 
+from zkdns.client_map import Prefix, parse_client, spans_of
 from zkdns.model import ConfigError
 
 REMEMBERED = 4096
@@ -28,22 +30,25 @@ def network_of(client: str) -> bytes:
     return address.packed[: 3 if address.version == 4 else 7]
 
 
-def permit(networks: Iterable[str]) -> Callable[[str], bool]:
-    """Whether a client's address is within one of the networks; each is worked out once."""
+Permits: TypeAlias = Callable[[str], bool]
+"""Whether the client with this address may."""
+
+
+def permit(networks: Iterable[str]) -> Permits:
+    """Whether a client's address is within one of the networks. However many there are, a client whom nobody
+    saw before costs the same: addresses of datagrams can be made up."""
     allowed = []
     for each in networks:
         try:
-            allowed.append(ipaddress.ip_network(each, strict=False))
+            network = ipaddress.ip_network(each, strict=False)
         except ValueError:
             raise ConfigError(f"forward_allow {each!r}", "expected a network such as 10.0.0.0/8") from None
+        allowed.append(Prefix(str(network.network_address), network.prefixlen, 1))
+    spans = spans_of(allowed)
 
     @lru_cache(REMEMBERED)
     def permits(client: str) -> bool:
-        try:
-            address = ipaddress.ip_address(client.partition("%")[0])
-        except ValueError:
-            return False
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        return any((mapped or address) in network for network in allowed)
+        parsed = parse_client(client)
+        return parsed is not None and spans[parsed[0]].find(parsed[1])[0] is not None
 
     return permits
