@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ipaddress
 import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -27,6 +28,7 @@ from zkdns.answers.zonefiles import folder as zone_folder
 from zkdns.answers.zonefiles.master_file import MasterFile
 from zkdns.config import Address, RegistryURL, Settings
 from zkdns.model import Catalog, Change, ConfigError, Instance, Registration, Service
+from zkdns.pipeline import locality
 from zkdns.pipeline.inputs import Ready
 from zkdns.registry import state
 from zkdns.registry.url import parse_registry
@@ -67,7 +69,8 @@ class Running:
     async def reads_again(self) -> None:
         """What a SIGHUP does, and all that comes of it."""
         self.server.reload()
-        await until(lambda: not [t for t in self.server._tasks if t.get_name() == "zone files"])
+        reading = {"settings", "zone files"}
+        await until(lambda: not any(task.get_name() in reading for task in self.server._tasks))
         await until(lambda: self.server.pipeline.idle)
 
 
@@ -165,6 +168,36 @@ async def test_settings_that_are_wrong_leave_the_old_ones_in_force_and_that_is_t
     await one.reads_again()
     assert one.server.web._observed.counters().settings_read
     assert (await one.ask("web.svc.local")).answer[0].ttl == 9
+
+
+async def test_settings_are_read_again_in_no_turn_of_the_loop(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand networks and all who may ask were turns of half a second."""
+    networks = [f"10.{n // 250}.{n % 250}.0/24" for n in range(1000)]
+    readers = set()
+
+    def noting(work: Callable[..., Any]) -> Callable[..., Any]:
+        def note(*arguments: Any, **more: Any) -> Any:
+            readers.add(threading.current_thread())
+            return work(*arguments, **more)
+
+        return note
+
+    one = await start(forward=("192.0.2.1",))
+    assert isinstance(one.settings, Settings)
+    monkeypatch.setattr(one.server, "_reload", noting(one._read))
+    monkeypatch.setattr(locality, "parse_topology", noting(locality.parse_topology))
+    monkeypatch.setattr(ipaddress, "ip_network", noting(ipaddress.ip_network))
+    one.settings = replace(
+        one.settings, topology=dict.fromkeys(networks, "eu/eu-1a"), ecs_from=tuple(networks),
+        forward_allow=tuple(networks),
+    )  # fmt: skip
+    await one.reads_again()
+    await until(lambda: len(one.server.pipeline.builder.topology.networks) == len(networks))
+    assert readers
+    assert threading.main_thread() not in readers
+    assert one.server.forwarder.allows("10.0.1.5")
 
 
 async def test_what_needs_a_restart_is_told_and_stays_as_it_was(

@@ -46,7 +46,8 @@ def observer(tmp_path: Path) -> Observer:
     pipeline = Pipeline(settings, NOW)
     pipeline.wall.errors = 100
     life = SimpleNamespace(
-        settings=settings, phase=Phase.READY, started=NOW, settings_read=True, change_seconds=histogram(7.0),
+        settings=settings, phase=Phase.READY, started=NOW, rereading=SimpleNamespace(is_good=True),
+        change_seconds=histogram(7.0),
         lack=SimpleNamespace(why="no memory"), web=SimpleNamespace(lack="no descriptors"),
     )  # fmt: skip
     engine = SimpleNamespace(
@@ -114,7 +115,7 @@ def test_settings_are_read_as_they_stand_only_if_zone_files_are_too(
     tmp_path: Path, read: bool, broken: bool
 ) -> None:
     one = observer(tmp_path)
-    one.life.settings_read = read
+    one.life.rereading.is_good = read
     one.zone_files.broken = broken  # type: ignore[misc]
     assert one.counters().settings_read is (read and not broken)
 

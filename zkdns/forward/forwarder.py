@@ -25,7 +25,7 @@ from zkdns.dns.reply import CD, RA, fail
 from zkdns.dns.types import SERVFAIL
 from zkdns.forward.addresses import Resolved
 from zkdns.forward.alarms import Alarms
-from zkdns.forward.allow import network_of, permit
+from zkdns.forward.allow import Permits, network_of, permit
 from zkdns.forward.asked import Asked, in_flight_key
 from zkdns.forward.cache import Cache, Replies
 from zkdns.forward.eviction import share_of
@@ -125,9 +125,10 @@ class Forwarder:
         await asyncio.sleep(0)
         self._questions.close()
 
-    def reload(self, settings: Settings) -> None:
-        """Takes new settings; raises ConfigError, and keeps the old ones, where they can't be."""
-        allows = permit(settings.forward_allow if settings.forward else ())
+    def reload(self, settings: Settings, allows: Permits | None = None) -> None:
+        """Takes new settings; raises ConfigError, and keeps the old ones, where they can't be. `allows`: of
+        `forward_allow`, where somebody worked it out."""
+        allows = (allows or permit(settings.forward_allow)) if settings.forward else permit(())
         self._upstreams.configure(settings)
         self.enabled = bool(settings.forward)
         if self.denies_private != (settings.forward_private == "deny"):

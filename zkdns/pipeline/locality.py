@@ -22,6 +22,9 @@ from zkdns.topology import CURE, NOWHERE, Topology, parse_place, parse_topology
 LARGE_BYTES = 16 * 1024
 """Data from which on a map is read in a thread: ten thousand networks take a tenth of a second."""
 
+LARGE_ENTRIES = 512
+"""The same of one in the settings, by what is in it."""
+
 
 class Localities:
     """`topology`: the map in force; `problems`: what is wrong with the node."""
@@ -39,7 +42,20 @@ class Localities:
         return self._now.problems
 
     def take_settings(self, settings: Settings) -> None:
-        self._now = _parse(self._now.data, self._now.entries, settings)
+        if _said(settings) == _said(self._now.settings):
+            self._now = replace(self._now, settings=settings)
+        else:
+            self._now = _parse(self._now.data, self._now.entries, settings)
+
+    def take_settings_aside(self, settings: Settings) -> Callable[[], MapRead] | None:
+        """The same where that is to be done in a thread: its work. Until what comes of it is taken
+        (`take_read`), the last map holds."""
+        stands = settings.topology if self._now.entries is None else self._now.entries
+        size = len(stands) + len(settings.topology_clients) + len(settings.ecs_from)
+        if size < LARGE_ENTRIES or _said(settings) == _said(self._now.settings):
+            return None
+        self._now = before = replace(self._now, settings=settings)
+        return lambda: _parse_or_keep(before)
 
     def take_node(self, data: bytes | None) -> None:
         """What stands in the node; None where there is none."""
@@ -59,8 +75,8 @@ class Localities:
         """What was read in a thread; what came too late is none."""
         if read.data != self._data:
             return
-        if read.settings is self._now.settings:
-            self._now = read
+        if _said(read.settings) == _said(self._now.settings):
+            self._now = replace(read, settings=self._now.settings)
         else:
             self._now = _parse(read.data, read.entries, self._now.settings)
 
@@ -87,6 +103,14 @@ def _read_or_keep(data: bytes | None, before: MapRead) -> MapRead:
         return replace(before, data=data, problems=(fault(TOPOLOGY, error),))
 
 
+def _parse_or_keep(before: MapRead) -> MapRead:
+    """What stood before, under settings that are new. An error of ours leaves it in force."""
+    try:
+        return _parse(before.data, before.entries, before.settings)
+    except Exception as error:
+        return replace(before, problems=(fault(TOPOLOGY, error),))
+
+
 def _read(data: bytes | None, before: MapRead | None, settings: Settings) -> MapRead:
     value = decode(data) if data else None
     if value is not None and not isinstance(value, Mapping) and before is not None:
@@ -103,6 +127,11 @@ def _parse(data: bytes | None, entries: Mapping[str, object] | None, settings: S
     clients = client_map(topology, settings.ecs_from)
     clients.prepare()
     return MapRead(data, settings, entries, topology, problems if entries is not None else (), clients)
+
+
+def _said(settings: Settings) -> tuple[object, ...]:
+    """What settings say of where clients are."""
+    return settings.location, settings.topology, settings.topology_clients, settings.ecs_from
 
 
 def _tell(topology: Topology) -> str:

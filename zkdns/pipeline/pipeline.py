@@ -209,12 +209,14 @@ class Pipeline:
 
     def _take_map(self, data: bytes | None, now: float) -> None:
         """What stands in the node of the map of networks; a large one is read in a thread."""
-        is_aside = self._threads and self.stage is not Stage.LOADING
-        if is_aside and (work := self._localities.take_aside(data)) is not None:
-            self._compiler.aside.append(Compilation("", work))
-        else:
+        if not self._reads_aside(lambda: self._localities.take_aside(data)):
             self._localities.take_node(data)
             self._relocate(now)
+
+    def _reads_aside(self, take: Callable[[], Callable[[], MapRead] | None]) -> bool:
+        work = take() if self._threads and self.stage is not Stage.LOADING else None
+        self._compiler.aside += [] if work is None else [Compilation("", work)]
+        return work is not None
 
     def _relocate(self, now: float) -> None:
         """Clients stand elsewhere now, by the map."""
@@ -244,8 +246,9 @@ class Pipeline:
         if settings.service_defaults != old.service_defaults:
             self._gathering.defaults = ServiceDefaults(settings.service_defaults, settings.file)
             self._publisher.mark(self._publisher.registered)
-        self._localities.take_settings(settings)
-        self._relocate(now)
+        if not self._reads_aside(lambda: self._localities.take_settings_aside(settings)):
+            self._localities.take_settings(settings)
+            self._relocate(now)
         self._gathering.is_due = True
 
     # --- out --------------------------------------------------------------------------------------

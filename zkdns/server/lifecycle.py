@@ -24,6 +24,7 @@ from zkdns.answers.table import Delta, Table, position_of
 from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.config import RESTART_ONLY, Settings
 from zkdns.forward.addresses import Resolved
+from zkdns.forward.allow import Permits, permit
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.machine import ask_machine
 from zkdns.model import Change, ConfigError, Service
@@ -46,6 +47,7 @@ from zkdns.server import advertised, collector
 from zkdns.server.lack import Shortage
 from zkdns.server.notify import Notifier
 from zkdns.server.recorder import Recorder
+from zkdns.server.rereading import Rereading
 from zkdns.server.state_directory import StateDirectory
 from zkdns.server.status import Observer, Phase
 from zkdns.web.http import Web
@@ -77,8 +79,6 @@ class Server:
         self.settings = settings
         self.phase = Phase.LOADING
         self.started = time.time()
-        self.settings_read = True
-        """Whether the settings are in force as they stand in their file."""
         self.change_seconds = Histogram(CHANGE_BOUNDS)
         self.lack = Shortage()
         self._reload = reload
@@ -124,6 +124,7 @@ class Server:
             known=lambda: self.pipeline.known,
         )
         self.notifier = Notifier()
+        self.rereading = Rereading(self._read_again, self._take_settings, self.notifier)
         self.driver = Driver(
             self.pipeline, settings.zookeeper, self._resolve, self._take_ready,
             publish=self._publish, observe=self.change_seconds.observe, replica=id,
@@ -285,17 +286,17 @@ class Server:
 
     def reload(self) -> None:
         """SIGHUP: settings and zone files again; what is wrong is told, and the old stays in force."""
-        self.notifier.reloading()
-        try:
-            settings = self._reload()
-            self.pipeline.check(settings)
-            self.forwarder.reload(settings)
-        except ConfigError as error:
-            self.settings_read = False
-            log.error("reload: %s; the old settings stay in force", error)
-            self.notifier.reloaded(f"the last reload failed: {error}; the old settings stay in force")
-            return
-        self.settings_read = True
+        if self.rereading.ask():
+            self._spawn(self.rereading.work(), "settings")
+
+    def _read_again(self) -> tuple[Settings, Permits]:
+        settings = self._reload()
+        self.pipeline.check(settings)
+        return settings, permit(settings.forward_allow)
+
+    def _take_settings(self, read: tuple[Settings, Permits]) -> None:
+        settings, allows = read
+        self.forwarder.reload(settings, allows)
         for name in RESTART_ONLY:
             if getattr(settings, name) != getattr(self.settings, name):
                 log.warning("reload: %s needs a restart; the old one stays in force", name)
@@ -304,8 +305,6 @@ class Server:
         self.driver.step(settings)
         self.engine.configure(settings)
         self._spawn(self._load_zone_files(anew=True), "zone files")
-        log.info("reload: done")
-        self.notifier.reloaded()
 
     async def _load_zone_files(self, *, anew: bool = False) -> None:
         zones = await self.zone_files.load(anew=anew)

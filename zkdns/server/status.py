@@ -33,6 +33,7 @@ from zkdns.serve.engine import PythonEngine
 from zkdns.serve.histogram import Histogram
 from zkdns.server.lack import Shortage
 from zkdns.server.recorder import Recorder
+from zkdns.server.rereading import Rereading
 from zkdns.server.state_directory import StateDirectory
 from zkdns.topology import Topology
 from zkdns.web.http import Web
@@ -66,7 +67,7 @@ class Life(Protocol):
     settings: Settings
     phase: Phase
     started: float
-    settings_read: bool
+    rereading: Rereading[Any]
     change_seconds: Histogram
     lack: Shortage
     web: Web
@@ -181,7 +182,7 @@ class Observer(Struct, frozen=True):
             tcp_open=connections,
             tcp_waiting=waiting,
             tcp_closed=engine.closed(),
-            settings_read=self.life.settings_read and not self.zone_files.broken,
+            settings_read=self.life.rereading.is_good and not self.zone_files.broken,
             change_seconds=self.life.change_seconds.read(),
             registry_reads=sum(m.reads for m in mirrors),
             registry_resyncs=sum(m.resyncs for m in mirrors),
