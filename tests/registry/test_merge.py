@@ -202,6 +202,18 @@ def test_the_name_of_a_service_can_not_be_taken_by_an_empty_node() -> None:
         assert finish(merger.merge([catalog(web)])).problems == ()
 
 
+def test_no_service_is_called_as_what_one_registry_holds_of_another() -> None:
+    merger = Merger(registries=("r1", "r2"))
+    web, other, mail = service("/a", "web", "x"), service("/a", "web@r2", "x"), service("/a", "mail@r3", "x")
+    for also in ((), (catalog(),)):
+        merged = finish(merger.merge([catalog(web, other, mail), *also]))
+        assert set(merged.services) == {"web", "mail@r3"}
+        assert [p.path for p in merged.problems] == ["/a/web@r2"]
+    merged = finish(merger.merge([catalog(web, mail)]))
+    assert set(merged.services) == {"web", "mail@r3"}
+    assert merged.problems == ()
+
+
 @given(st.lists(catalogs(), max_size=5))
 def test_merging_by_difference_is_merging_from_nothing(moments: list[list[Catalog]]) -> None:
     merger = Merger()

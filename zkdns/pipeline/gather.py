@@ -25,9 +25,9 @@ from zkdns.wall import Wall
 
 
 class Gatherer:
-    """`failover`: the registries whose instances stand behind those of the others."""
+    """`failover`: the registries whose instances stand behind those of the others; `names`: those of all."""
 
-    def __init__(self, failover: Sequence[str], wall: Wall) -> None:
+    def __init__(self, failover: Sequence[str], wall: Wall, names: Collection[str] = ()) -> None:
         self.views = Views(failover, wall)
         self._wall = wall
         self.catalog: Catalog = EMPTY
@@ -35,7 +35,7 @@ class Gatherer:
         self.services: Mapping[str, Service] = {}
         """Its services and their views."""
         self._failover = frozenset(failover)
-        self._merger = Merger()
+        self._merger = Merger(registries=names)
         self._told: list[Catalog] = []
         """What was gathered last, of each registry."""
         self._held: dict[str, Mapping[str, Service]] = {}

@@ -98,7 +98,7 @@ class Pipeline:
         self._start = Start(self.registries.values())
         self._hearing = Hearing(self.registries, self.wall, tick, self._heard_out)
         self._hearing.grace = settings.grace
-        self._gatherer = Gatherer(settings.failover, self.wall)
+        self._gatherer = Gatherer(settings.failover, self.wall, self.registries)
         policy = CheckPolicy.of(settings.allow_command_checks, settings.check_targets)
         self._health = Health(self.replica.id, probes=replica is not None, policy=policy, wall=self.wall)
         # what is answered: zones, the map, host names, routes

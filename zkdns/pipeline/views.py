@@ -120,6 +120,8 @@ class Views:
         self._moved |= changed.keys()
         changes: dict[str, Service | None] = {}
         for name in changed:
+            if name not in before and name not in merged:
+                continue  # a registry's own: it was left out, and may have the name of a view
             changes[name] = merged.get(name)
             with self._wall.around(self._path(name), "views"):
                 changes |= yield from self._view(name)

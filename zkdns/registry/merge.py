@@ -2,13 +2,13 @@
 
 Rules: pure. By service name, in the order of the registries: the first that names an instance wins, and
 the first that has settings for the service; an office is held by one instance, of the first in which anybody
-holds it. An unchanged service is the same object as before. The cost is
-that of the services that changed.
+holds it. None is called as what one registry alone holds of another (`web@dc2`): it would be taken for that.
+An unchanged service is the same object as before. The cost is that of the services that changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from operator import is_
@@ -16,6 +16,7 @@ from operator import is_
 from zkdns.model import DEFAULTS, EMPTY, Catalog, Instance, Problem, Service, fault
 from zkdns.order import in_order
 from zkdns.persistent import PersistentMap, differing
+from zkdns.printable import printable
 from zkdns.problems import Problems, ours_of
 from zkdns.registry.labels import Labels, to_label
 from zkdns.registry.meeting import Meeting
@@ -24,10 +25,11 @@ from zkdns.steps import Steps
 
 class Merger:
     """Remembers what it merged last. `previous`: a Catalog whose services go on as the same objects where
-    they are equal."""
+    they are equal. `registries`: the names of all."""
 
-    def __init__(self, previous: Catalog = EMPTY) -> None:
+    def __init__(self, previous: Catalog = EMPTY, registries: Collection[str] = ()) -> None:
         self._catalog = previous
+        self._registries = frozenset(registries)
         self._inputs: list[Mapping[str, Service]] = []
         self._joined: dict[str, Service] = {}
         """As they are joined, before the labels of all are assigned."""
@@ -37,10 +39,12 @@ class Merger:
         """Of the services that several registries have, their instances."""
         self._of_ids: dict[str, tuple[Problem, ...]] = {}
         self._of_names: dict[str, Problem] = {}
+        self._left_out: dict[str, Problem] = {}
+        """Services that may not be called so."""
         self._faults: dict[str, Problem] = {}
         self._told: tuple[Sequence[Problem], ...] | None = None
         """The problems of each registry, as they went into those of all; and `_own` the Merger's."""
-        self._own: tuple[object, ...] = {}, {}, {}
+        self._own: tuple[object, ...] = {}, {}, {}, {}
 
     def merge(self, catalogs: Sequence[Catalog]) -> Steps[Catalog]:
         """One Catalog of all. `serial` is the largest; `stale_since` the oldest of those that are stale;
@@ -53,7 +57,7 @@ class Merger:
         changed = dict.fromkeys(name for old, new in pairs for name in differing(old, new))
         changes = yield from self._join(changed, inputs)
         services = self._catalog.services
-        if len(inputs) == 1 and not self._relabelled:
+        if len(inputs) == 1 and not (self._relabelled or self._left_out):
             services = services if _are_same(services, inputs[0], changes) else inputs[0]
         else:
             if not isinstance(services, PersistentMap):
@@ -65,7 +69,7 @@ class Merger:
     def _take(self, services: Mapping[str, Service], catalogs: Sequence[Catalog]) -> Catalog:
         old, before = self._catalog, self._told
         each = self._told = tuple([catalog.problems for catalog in catalogs])
-        own = self._of_ids, self._of_names, self._faults
+        own = self._of_ids, self._of_names, self._left_out, self._faults
         problems = old.problems
         if before is None:  # equal to those of the catalog that we began with, or others
             first = self._problems(each)
@@ -86,12 +90,14 @@ class Merger:
 
     def _problems(self, each: tuple[Sequence[Problem], ...]) -> Problems:
         """Those of each registry, and what joining them told."""
-        self._own = ids, names, faults = dict(self._of_ids), dict(self._of_names), dict(self._faults)
+        ids, names, faults = dict(self._of_ids), dict(self._of_names), dict(self._faults)
+        left_out = dict(self._left_out)
+        self._own = ids, names, left_out, faults
 
         def spell() -> Iterator[Problem]:
             for those in (*each, *ids.values()):
                 yield from those
-            for by_name in (names, faults):
+            for by_name in (names, left_out, faults):
                 for name in in_order(by_name):
                     yield by_name[name]
 
@@ -107,7 +113,12 @@ class Merger:
             standing = [service for services in inputs if (service := services.get(name)) is not None]
             if not standing and name in self._joined:
                 removed.append(name)
+            self._left_out.pop(name, None)
             try:
+                if standing and "@" in name and name.rpartition("@")[2] in self._registries:
+                    self._left_out[name] = _refuse(name, standing[0].path)
+                    changes[name] = None
+                    continue
                 if standing and name not in self._joined:
                     to_label(name)  # whoever can't have one is no reason for the others to lose theirs
                     added.append(name)
@@ -174,6 +185,12 @@ class Merger:
         known = self._catalog.services.get(name)
         service = self._relabelled[name] = known if known is not None and known == service else service
         return service
+
+
+def _refuse(name: str, path: str) -> Problem:
+    service, _, registry = name.rpartition("@")
+    what = f"its name is that of what the registry {registry} alone holds of {service}: it is left out"
+    return Problem(path, printable(what), "choose a name that does not end in @ and a registry's name")
 
 
 def _are_same(
