@@ -13,7 +13,8 @@ use crate::sampler::Sampler;
 use crate::socket::wall_clock;
 use crate::table::Table;
 use crate::told::Note;
-use crate::worker::{Shared, TIMED, describe};
+use crate::wall::describe;
+use crate::worker::{Shared, TIMED};
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -121,8 +122,7 @@ impl<'a> Asker<'a> {
                 out.truncate(start);
                 self.desk = Desk::default();
                 self.counters.panics.add(1);
-                let fault = Fault { packet: query.into(), what: describe(panic.as_ref()) };
-                self.shared.handover.report(fault);
+                self.shared.handover.report(Fault::Packet(query.into(), describe(panic.as_ref())));
             }
         }
         if self.has_room(way) { self.hand_over(query, way, false) } else { Fate::Busy }

@@ -88,10 +88,14 @@ impl Inbox {
     }
 }
 
-/// A packet that a thread died on, and what it said; or, without one, what is lacking here for new connections.
-pub struct Fault {
-    pub packet: Box<[u8]>,
-    pub what: String,
+/// What a thread has to tell of itself, each with what was said.
+pub enum Fault {
+    /// A panic over the answer to a packet.
+    Packet(Box<[u8]>, String),
+    /// A panic over something else.
+    Elsewhere(String),
+    /// What is lacking here for new connections.
+    Lack(String),
 }
 
 const FAULTS: usize = 100;

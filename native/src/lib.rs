@@ -44,5 +44,6 @@ pub mod table;
 pub mod tcp;
 pub mod threads;
 pub mod told;
+pub mod wall;
 pub mod wire;
 pub mod worker;

@@ -4,7 +4,7 @@
 
 use crate::cache::{Cache, Reading};
 use crate::convert::{Asker, Publisher, put_staleness, put_zone, read_clients};
-use crate::handover::Way;
+use crate::handover::{Fault, Way};
 use crate::index::Change;
 use crate::kept::PyCache;
 use crate::prefix::Prefixes;
@@ -275,10 +275,19 @@ impl Engine {
         self.shared.handover.waiting()
     }
 
-    /// Packets that an answering thread died on, each with what it said.
-    fn take_faults<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, String)> {
-        let faults = self.shared.handover.take_faults();
-        faults.into_iter().map(|fault| (PyBytes::new(py, &fault.packet), fault.what)).collect()
+    /// What answering threads have to tell of themselves: `packet`, a panic over the answer to this one;
+    /// `elsewhere`, a panic over something else; `lack`, what is lacking for new connections. Each with the packet,
+    /// empty where there is none, and what was said.
+    fn take_faults<'py>(&self, py: Python<'py>) -> Vec<(&'static str, Bound<'py, PyBytes>, String)> {
+        let spell = |fault| {
+            let (kind, packet, what) = match fault {
+                Fault::Packet(packet, what) => ("packet", packet, what),
+                Fault::Elsewhere(what) => ("elsewhere", Box::default(), what),
+                Fault::Lack(what) => ("lack", Box::default(), what),
+            };
+            (kind, PyBytes::new(py, &packet), what)
+        };
+        self.shared.handover.take_faults().into_iter().map(spell).collect()
     }
 
     /// Sends replies where their packets came from.

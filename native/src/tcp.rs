@@ -2,7 +2,8 @@
 //!
 //! Rules: nobody waits for somebody else. A connection has a turn of so many queries and bytes, then the
 //! next has one, and who asks now comes before those that had theirs and go on; what a client sends too slowly or
-//! leaves unread waits in its own bounded memory. A round is answered from one table. A panic costs its own query.
+//! leaves unread waits in its own bounded memory. A round is answered from one table. A panic costs its own query,
+//! or elsewhere its own connection.
 
 #[path = "leaving.rs"]
 mod leaving;
@@ -19,6 +20,7 @@ use crate::places::{Leaver, Token, Why};
 use crate::slices::take_short_slices;
 use crate::socket::{Happened, Interest, Poller, are_scarce, forget_unsent};
 use crate::streams::{Letter, Phase, Streams};
+use crate::wall;
 use crate::worker::Shared;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
@@ -59,6 +61,7 @@ const LISTENERS: u64 = BELL + 1;
 pub struct Server<'a> {
     shared: &'a Shared,
     streams: &'a Streams,
+    counters: &'a Counters,
     number: usize,
     poller: Poller,
     listeners: Vec<TcpListener>,
@@ -117,6 +120,7 @@ impl<'a> Server<'a> {
         Server {
             shared,
             streams,
+            counters,
             number,
             poller: watch.poller,
             listeners: watch.listeners,
@@ -146,8 +150,14 @@ impl<'a> Server<'a> {
                 Err(error) if error.kind() == ErrorKind::Interrupted => 0,
                 Err(_) => return, // the poller itself is broken: there is nothing to wait with
             };
-            self.round(happened);
+            self.within_walls(happened);
         }
+    }
+
+    /// A panic outside the turn of a connection costs what is left of this round; who was ready asks anew or idles.
+    fn within_walls(&mut self, happened: usize) {
+        let (shared, counters) = (self.shared, self.counters);
+        wall::within(shared, counters, || self.round(happened));
     }
 
     /// Milliseconds until something is due that no descriptor tells of; -1: never.
@@ -233,7 +243,7 @@ impl<'a> Server<'a> {
     fn tell_lack(&mut self, what: String) {
         if self.told_lack.is_none_or(|at| self.now >= at + TELL_LACK) {
             self.told_lack = Some(self.now);
-            self.shared.handover.report(Fault { packet: Box::default(), what });
+            self.shared.handover.report(Fault::Lack(what));
         }
     }
 
@@ -313,9 +323,13 @@ impl<'a> Server<'a> {
 
     fn turn(&mut self, round: &mut Round, token: Token, event: Happened) {
         let Some(mut peer) = self.find(token) else { return };
-        match event.over || self.serve(round, &mut peer, event).is_err() {
-            true => self.end(*peer, None), // the client has gone
-            false => self.put_back(peer),
+        if event.over {
+            return self.end(*peer, None); // the client has gone
+        }
+        let (shared, counters) = (self.shared, self.counters);
+        match wall::within(shared, counters, || self.serve(round, &mut peer, event)) {
+            Some(Ok(())) => self.put_back(peer),
+            Some(Err(_)) | None => self.end(*peer, None),
         }
     }
 

@@ -3,9 +3,11 @@
 use super::*;
 use crate::cache::Cache;
 use crate::connection::TURN;
+use crate::handover::Fault;
 use crate::streams::Limits;
 use std::io::Write;
 use std::net::TcpListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,7 +89,13 @@ impl Hall<'_> {
 
     fn round(&mut self) {
         let happened = self.server.poller.wait(0).expect("a look");
-        self.server.round(happened);
+        self.server.within_walls(happened);
+    }
+
+    /// What the threads told of panics.
+    fn told(&self) -> usize {
+        let faults = self.server.shared.handover.take_faults();
+        faults.iter().filter(|fault| matches!(fault, Fault::Elsewhere(_))).count()
     }
 }
 
@@ -139,5 +147,40 @@ fn what_asks_nothing_is_read_no_faster_than_a_chunk_a_pause() {
             slept |= hall.server.patience() > 0;
         }
         assert!(slept && hall.server.streams.now() >= began + 8 * PAUSE);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn a_panic_over_a_connection_ends_it_alone_and_is_told() {
+    Hall::open(2, |hall, counters| {
+        let mut broken = hall.welcome(&[]);
+        let peer = hall.server.peers.iter_mut().flatten().next().expect("a connection");
+        // More was sent than there was: whoever looks at what is unsent panics from now on.
+        let spoilt = catch_unwind(AssertUnwindSafe(|| peer.connection.sent(1)));
+        assert!(spoilt.is_err());
+        broken.write_all(&framed(&question())).expect("room");
+        let other = hall.welcome(&framed(&question()));
+        while !hall.has_asked(&other) {
+            hall.round();
+        }
+        assert_eq!((hall.server.open, hall.server.streams.places.taken()), (1, 1));
+        assert_eq!((hall.told(), counters.panics.get()), (1, 1));
+        assert!(matches!(broken.read(&mut [0]), Ok(0) | Err(_)), "it is closed");
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn a_panic_between_connections_is_told_and_the_thread_goes_on() {
+    Hall::open(1, |hall, counters| {
+        hall.server.swept = u64::MAX; // no sum with it is a time
+        let client = hall.welcome(&framed(&question()));
+        while !hall.has_asked(&client) {
+            hall.round();
+        }
+        hall.round();
+        assert!(counters.panics.get() >= 2);
+        assert_eq!(hall.told(), counters.panics.get() as usize);
     });
 }

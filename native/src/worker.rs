@@ -2,7 +2,7 @@
 //!
 //! Rules: one thread a socket; nothing is locked and no Python runs while answering. A round is
 //! answered from one table, held for that round only, so an idle thread holds back no memory. A
-//! panic costs its own packet.
+//! panic costs its own packet, or elsewhere its own round.
 
 use crate::batch::{BATCH, Batch};
 use crate::cache::{Cache, Reading};
@@ -17,6 +17,7 @@ use crate::slices::take_short_slices;
 use crate::socket::{Socket, wall_clock};
 use crate::table::Table;
 use crate::told::Note;
+use crate::wall::{self, describe};
 use crate::wire::UDP_LIMIT;
 use arc_swap::ArcSwap;
 use std::any::Any;
@@ -119,31 +120,19 @@ pub fn stop(shared: &Shared, workers: &mut [Worker]) {
 }
 
 fn serve(shared: &Shared, socket: &Socket, counters: &Counters, number: usize) {
-    let mut round = Round {
-        shared,
-        socket,
-        counters,
-        number,
-        desk: Desk::default(),
-        asked: vec![Asked::default(); BATCH].into(),
-        sampler: Sampler::new(number as u64),
-        passed: Vec::new(),
-        notes: Vec::with_capacity(BATCH),
-        took: 0,
-        rounds: 0,
-    };
+    let mut round = Round::new(shared, socket, counters, number);
     let mut batch = Batch::new(socket.wildcard, UDP_LIMIT);
     take_short_slices();
     while !shared.stopping.load(Ordering::Relaxed) {
         match batch.receive(socket, libc::MSG_WAITFORONE) {
-            Ok(got) => round.run(&mut batch, got),
+            Ok(got) => round.within_walls(&mut batch, got),
             Err(error) => rest(&error),
         }
     }
     for pause in [SETTLE, Duration::ZERO] {
         loop {
             match batch.receive(socket, libc::MSG_DONTWAIT) {
-                Ok(got) if got > 0 => round.run(&mut batch, got),
+                Ok(got) if got > 0 => round.within_walls(&mut batch, got),
                 Err(error) if error.kind() == ErrorKind::Interrupted => (),
                 _ => break,
             }
@@ -175,7 +164,34 @@ struct Round<'a> {
     rounds: u64,
 }
 
-impl Round<'_> {
+impl<'a> Round<'a> {
+    fn new(shared: &'a Shared, socket: &'a Socket, counters: &'a Counters, number: usize) -> Round<'a> {
+        Round {
+            shared,
+            socket,
+            counters,
+            number,
+            desk: Desk::default(),
+            asked: vec![Asked::default(); BATCH].into(),
+            sampler: Sampler::new(number as u64),
+            passed: Vec::new(),
+            notes: Vec::with_capacity(BATCH),
+            took: 0,
+            rounds: 0,
+        }
+    }
+
+    /// A panic outside the answer to a packet costs the replies of this round.
+    fn within_walls(&mut self, batch: &mut Batch, got: usize) {
+        let (shared, counters) = (self.shared, self.counters);
+        if wall::within(shared, counters, || self.run(batch, got)).is_none() {
+            *batch = Batch::new(self.socket.wildcard, UDP_LIMIT);
+            self.desk = Desk::default();
+            self.passed.clear();
+            self.notes.clear();
+        }
+    }
+
     fn run(&mut self, batch: &mut Batch, got: usize) {
         debug_assert!(got <= BATCH);
         let started = (self.rounds % TIMED == 0).then(Instant::now);
@@ -314,7 +330,7 @@ impl Round<'_> {
         self.desk = Desk::default();
         self.counters.panics.add(1);
         let packet = batch.packet(i).into();
-        self.shared.handover.report(Fault { packet, what: describe(panic) });
+        self.shared.handover.report(Fault::Packet(packet, describe(panic)));
         self.pass(batch, i);
     }
 
@@ -346,7 +362,29 @@ impl Round<'_> {
     }
 }
 
-pub fn describe(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".into())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+
+    #[test]
+    #[cfg_attr(miri, ignore)]
+    fn a_panic_outside_an_answer_costs_its_round_and_is_told() {
+        let shared = Shared::new(16, Arc::new(Cache::new(0, 0, 0.0))).expect("shared");
+        let socket = Socket::bind(([127, 0, 0, 1], 0).into(), 1 << 20).expect("a socket");
+        let counters = Counters::default();
+        let mut round = Round::new(&shared, &socket, &counters, 0);
+        let mut batch = Batch::new(false, UDP_LIMIT);
+        let client = UdpSocket::bind("127.0.0.1:0").expect("a client");
+        let question = [&[0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], b"\x01x\0\0\x01\0\x01"].concat();
+        for rounds in [u64::MAX, 0] {
+            round.rounds = rounds; // the first can't be counted any further
+            client.send_to(&question, socket.udp.local_addr().expect("an address")).expect("sent");
+            let got = batch.receive(&socket, libc::MSG_WAITFORONE).expect("a packet");
+            round.within_walls(&mut batch, got);
+        }
+        assert_eq!((counters.panics.get(), shared.handover.take(16).len()), (1, 1));
+        let told = shared.handover.take_faults();
+        assert!(matches!(&told[..], [Fault::Elsewhere(what)] if what.contains("overflow")));
+    }
 }

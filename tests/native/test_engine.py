@@ -252,6 +252,20 @@ def test_a_panic_costs_its_packet_and_is_told_with_it_in_hex(
     loop.close()
 
 
+def test_what_a_thread_tells_of_itself_beside_packets_is_told(
+    engine: native.Native, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Telling:
+        def take_faults(self) -> list[tuple[str, bytes, str]]:
+            return [("elsewhere", b"", "attempt to add"), ("lack", b"", "Too many open files")]
+
+    monkeypatch.setattr(engine, "_engine", Telling())
+    with caplog.at_level(logging.ERROR):
+        engine.take()
+    assert "an error of ours: attempt to add" in caplog.text
+    assert engine.lack == "too many open files"
+
+
 def test_a_change_that_cannot_be_read_leaves_the_table_before(engine: native.Native) -> None:
     other = names.label("other") + APEX
     with pytest.raises((TypeError, AttributeError)):

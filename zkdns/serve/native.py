@@ -246,11 +246,14 @@ class Native:
 
     def take(self) -> None:
         """Answer what waits now, a turn of it."""
-        for packet, what in self._engine.take_faults():
-            if packet:
-                log.error("the native engine failed on packet %s: %s", packet.hex(), what)
-            else:
-                self._lacking.meet(what.lower())
+        for kind, packet, what in self._engine.take_faults():
+            match kind:
+                case "packet":
+                    log.error("the native engine failed on packet %s: %s", packet.hex(), what)
+                case "elsewhere":
+                    log.error("a thread of the native engine goes on after an error of ours: %s", what)
+                case "lack":
+                    self._lacking.meet(what.lower())
         taken = self._taken
         if taken is not None:
             self._flushing = True  # below, all at once
