@@ -187,6 +187,77 @@ async def test_what_another_registry_held_is_left_alone(
     assert "is of another registry (zk://h:1/services)" in caplog.text
 
 
+async def of_each(folder: Path, *urls: str) -> dict[str, set[str]]:
+    """What a start with these registries remembers, by registry."""
+    loaded = await StateDirectory(str(folder), a_pipeline(*urls)).load()
+    return {one.registry: set(one.catalog.services) for one in loaded}
+
+
+@pytest.mark.parametrize(
+    ("was", "now"), [(TWO, TWO[::-1]), (TWO, TWO[1:]), (ONE, TWO[::-1]), (TWO, (*TWO[::-1], "zk://j:1/s"))]
+)
+async def test_what_a_registry_held_is_found_whatever_it_is_named_now(
+    tmp_path: Path, was: tuple[str, ...], now: tuple[str, ...]
+) -> None:
+    before = a_pipeline(*was)
+    for n, url in enumerate(was, 1):
+        read(before, f"r{n}", {TWO[0]: "web", TWO[1]: "db"}[url])
+    await StateDirectory(str(tmp_path), before).stop()
+    held = {f"r{n}": {"web" if url == TWO[0] else "db"} for n, url in enumerate(now, 1) if url in {*was}}
+    assert await of_each(tmp_path, *now) == held
+    assert await of_each(tmp_path, *now) == held, "and again"
+
+
+async def test_what_was_found_under_anothers_name_outlives_that_ones_next_writing(tmp_path: Path) -> None:
+    before = a_pipeline(*TWO)
+    read(before, "r1", "web")
+    read(before, "r2", "db")
+    await StateDirectory(str(tmp_path), before).stop()
+    after = a_pipeline(*TWO[::-1])
+    directory = StateDirectory(str(tmp_path), after)
+    for remembered in await directory.load():
+        after.step(remembered, NOW)
+    hear(after, "r1", "db", "cache")
+    after.ready(NOW + 60)
+    after.ready(NOW + 60)
+    await directory.stop()
+    assert await of_each(tmp_path, *TWO[::-1]) == {"r1": {"db", "cache"}, "r2": {"web"}}
+
+
+async def test_nobody_is_marked_with_the_name_that_his_registry_had(tmp_path: Path) -> None:
+    before = a_pipeline(*TWO)
+    read(before, "r1", "web")
+    read(before, "r2", "db")
+    await StateDirectory(str(tmp_path), before).stop()
+    after = a_pipeline(*TWO[::-1])
+    for remembered in await StateDirectory(str(tmp_path), after).load():
+        after.step(remembered, NOW)
+    after.ready(NOW + 60)
+    (web,) = after.catalog.services["web"].instances
+    assert (web.registration.tags, web.registry) == (("r2",), "r2")
+
+
+async def test_of_several_files_of_a_registry_the_newest_counts(tmp_path: Path) -> None:
+    for urls, service in ((ONE, "old"), (TWO, "new")):
+        before = a_pipeline(*urls)
+        for n in range(len(urls)):
+            read(before, f"r{n + 1}", service)
+        await StateDirectory(str(tmp_path), before).stop()
+    os.utime(tmp_path / "catalog.zkdns", (NOW, NOW))
+    assert await of_each(tmp_path, *ONE) == {"r1": {"new"}}
+
+
+@pytest.mark.parametrize("data", [b"", b"zkdns catalog\n", b"{}", b"zkdns catalog\n\0\1" + b"\xff" * 99])
+async def test_a_file_that_says_nothing_is_of_no_registry(tmp_path: Path, data: bytes) -> None:
+    before = a_pipeline(*ONE)
+    read(before, "r1", "web")
+    await StateDirectory(str(tmp_path), before).stop()
+    (tmp_path / "catalog-x.zkdns").write_bytes(data)
+    (tmp_path / "catalog-y.zkdns").mkdir()
+    os.mkfifo(tmp_path / "catalog-z.zkdns")
+    assert await of_each(tmp_path, *ONE) == {"r1": {"web"}}
+
+
 @pytest.mark.parametrize(
     ("was", "now", "same"),
     [

@@ -278,6 +278,29 @@ def load(directory: Path, name: str = NAME) -> Loaded:
     return loaded
 
 
+def source_of(path: Path) -> str:
+    """The registry that a file says it is of, "" where it says none that can be read. Only its beginning is
+    looked at: whether it is whole is told by `load`."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(MAGIC) + _START.size)
+            if begin != MAGIC + _START.pack(VERSION, FINGERPRINT):
+                return ""
+            (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+            head = file.read(min(length, MAX_BYTES))
+        return msgspec.msgpack.decode(head, type=_Head, dec_hook=_unpack).source
+    except (
+        OSError,
+        struct.error,
+        msgspec.MsgspecError,
+        ValueError,
+        TypeError,
+        ZeroDivisionError,
+        RecursionError,
+    ):
+        return ""
+
+
 def _items(path: Path) -> Iterator[bytes]:
     """The items of a file. The checksum is verified before the first is given."""
     data, _ = read_bounded(path, MAX_BYTES)

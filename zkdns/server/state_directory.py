@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from zkdns.model import Catalog, ConfigError, Problem, Service
+from zkdns.model import Catalog, ConfigError, Instance, Problem, Service
 from zkdns.pipeline.inputs import Remembered
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.registry import Registry
@@ -63,6 +63,8 @@ class StateDirectory:
         self._pipeline = pipeline
         self._registries = list(pipeline.registries.values())
         self._saved: dict[str, Kept] = {}
+        self._moved: set[str] = set()
+        """Registries that were found under another name than theirs is now."""
         self._failed: set[str] = set()
         """Registries whose last write failed: they are written again, whatever they hold by then."""
         self._saved_at = float("-inf")
@@ -82,10 +84,15 @@ class StateDirectory:
             return []
         unread = [r for r in self._registries if not r.is_whole]
         loaded = [await asyncio.to_thread(self._load, directory, r) for r in unread]
-        return [one for one in loaded if one is not None]
+        by_name = {one.registry: one for one in loaded if one is not None}
+        # Only now, for its own name may be another's that was loaded meanwhile: they may have changed places.
+        for registry in (r for r in unread if r.name in self._moved):
+            await asyncio.to_thread(self._take_along, directory, registry, by_name[registry.name])
+        return list(by_name.values())
 
     def _load(self, directory: Path, registry: Registry) -> Remembered | None:
-        name = self._file_of(registry)
+        own = self._file_of(registry)
+        name = _newest_of(directory, registry.url) or own
         loaded = state.load(directory, name)
         self.problem = self.problem or loaded.problem
         if loaded.problem is not None:
@@ -98,7 +105,22 @@ class StateDirectory:
         known_at = loaded.catalog.stale_since or (directory / name).stat().st_mtime
         known_at = min(known_at, time.time())  # a clock that was ahead then makes nothing young
         catalog = replace(loaded.catalog, stale_since=known_at)
+        if name != own:
+            log.info("%s is of what is named %s now", directory / name, registry.name)
+            self._moved.add(registry.name)
+            catalog = _unmarked(catalog)
         return Remembered(registry.name, catalog, loaded.overrides, loaded.topology)
+
+    def _take_along(self, directory: Path, registry: Registry, remembered: Remembered) -> None:
+        """What was found under another name is written under its own: who has that other name now is
+        written there as soon as it is read, and this one may be away for longer."""
+        try:
+            state.save(
+                directory, remembered.catalog, remembered.overrides,
+                name=self._file_of(registry), source=registry.url.text, topology=remembered.topology,
+            )  # fmt: skip
+        except OSError as error:
+            self._fail(directory, error.strerror or str(error))
 
     def _file_of(self, registry: Registry) -> str:
         return f"catalog-{registry.name}.zkdns" if registry.label else state.NAME
@@ -198,6 +220,30 @@ class StateDirectory:
             await self._writing
         if self._alone is not None:
             self._alone.release()
+
+
+def _newest_of(directory: Path, url: RegistryURL) -> str:
+    """The newest file that is of this registry, whatever it is named by; "" for none. A registry's name goes
+    by its position and by the flags, and those change: what it held is its own all the same."""
+    files = (path for path in directory.glob("catalog*.zkdns") if path.is_file())
+    of_it = [path for path in files if is_same(state.source_of(path), url)]
+    return max(of_it, key=lambda path: path.stat().st_mtime).name if of_it else ""
+
+
+def _unmarked(catalog: Catalog) -> Catalog:
+    """Without the name that the registry had when it was kept, which is a tag of all that it held."""
+    services = {}
+    for name, service in catalog.services.items():
+        instances = tuple(map(_unmark, service.instances))
+        services[name] = replace(service, instances=instances)
+    return replace(catalog, services=services)
+
+
+def _unmark(i: Instance) -> Instance:
+    if not i.registry:
+        return i
+    tags = tuple(tag for tag in i.registration.tags if tag != i.registry)
+    return replace(i, registration=replace(i.registration, tags=tags), registry="")
 
 
 def _missing(paths: Mapping[str, Path]) -> set[str]:
