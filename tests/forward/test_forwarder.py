@@ -198,9 +198,9 @@ async def test_what_comes_over_tcp_is_read_in_turns_as_datagrams_are() -> None:
         up.slow_tcp = 0.2
         asking = asyncio.create_task(ask(forwarder, query("big.example", "TXT"), limit=65535))
         readers = forwarder._questions._readers
-        await until(lambda: any(seen.tcp for seen in up.queries) and len(readers._takers) == 1)
+        await until(lambda: any(seen.tcp for seen in up.queries) and len(readers._watched) == 1)
         assert len(said(await asking)) == 100
-        assert readers._takers == {}
+        assert readers._watched == {}
 
 
 async def test_where_tcp_is_closed_the_truncated_answer_is_better_than_none() -> None:

@@ -69,8 +69,8 @@ async def test_the_outcome_is_handed_on_or_what_was_raised(large: bool) -> None:
             heard.append("raised")
 
     intake = Intake()
-    intake.work_out(lambda: 7, then, large=large)
-    intake.work_out(lambda: 1 // 0, then, large=large)
+    intake.work_out(lambda: 7, then, b"", large=large)
+    intake.work_out(lambda: 1 // 0, then, b"", large=large)
     assert heard == ([] if large else [7, "raised"])
     await until(lambda: len(heard) == 2)
     assert heard == [7, "raised"]
@@ -109,7 +109,9 @@ async def test_what_is_large_is_read_in_turns_and_what_nobody_waits_for_is_not()
 
         def take(done: Callable[[], str]) -> None:
             heard.append(done())
-            intake.work_out(lambda: f"{name} judged", lambda judged: heard.append(judged()), large=True)
+            intake.work_out(
+                lambda: f"{name} judged", lambda judged: heard.append(judged()), whose, large=True
+            )
 
         intake.read(work, take, whose, lambda: wanted)
 
@@ -124,3 +126,15 @@ async def test_what_is_large_is_read_in_turns_and_what_nobody_waits_for_is_not()
     assert heard == [word for name in read for word in (name, f"{name} judged")], (
         "one is whole before the next"
     )
+
+
+async def test_networks_take_turns_with_what_is_large_though_it_was_read_in_the_loop() -> None:
+    """Datagrams of a hundred records: who asked for thousands of them made all others wait."""
+    intake, gate = Intake(), threading.Event()
+    judged: list[str] = []
+    for name in ("a1", "a2", "a3", "b1"):
+        work = partial(lambda name: gate.wait(10) and name, name)
+        intake.work_out(work, lambda done: judged.append(str(done())), name[:1].encode(), large=True)
+    gate.set()
+    await until(lambda: len(judged) == 4)
+    assert judged == ["a1", "a2", "b1", "a3"], "who comes while nothing waits is a newcomer again"

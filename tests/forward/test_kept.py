@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -272,3 +273,18 @@ async def test_a_conversation_over_tcp_ends_when_another_upstream_has_answered()
     async with run(cut) as slow, run(addresses("192.0.2.2")) as quick, forwarding(slow, quick) as forwarder:
         assert said(await ask(forwarder, NAME)) == ["192.0.2.2"]
         await until(lambda: not [t for t in asyncio.all_tasks() if "_converse" in repr(t.get_coro())])
+
+
+async def test_a_place_is_taken_until_what_came_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Datagrams of two hundred records waited for the thread by the thousand: 0.1 GB a second."""
+    gate = threading.Event()
+    monkeypatch.setattr(module, "judge", lambda *of, judge=module.judge: gate.wait(10) and judge(*of))
+    many = [f"192.0.2.{n}" for n in range(module.MAX_RECORDS_PER_TURN + 1)]
+    async with run(addresses(*many)) as up, forwarding(up) as forwarder:
+        first = asyncio.create_task(ask(forwarder, query(NAME), limit=65535))
+        await until(lambda: up.queries and not len(forwarder._questions))
+        assert forwarder._questions._load.total == 1
+        assert forwarder._questions._load._by_client == {LOCAL: 1}
+        gate.set()
+        assert len(said(await first)) == len(many)
+        assert forwarder._questions._load.total == 0

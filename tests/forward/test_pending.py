@@ -6,6 +6,7 @@ import asyncio
 
 import dns.message
 
+from support.waiting import until
 from zkdns.dns.packet import Query
 from zkdns.forward.pending import Deliveries, Pending
 from zkdns.turn import TURN_SECONDS
@@ -63,3 +64,21 @@ async def test_whoever_still_waits_at_the_end_is_told_then() -> None:
     assert len(told) == 1
     deliveries.finish()
     assert told == waiting
+
+
+async def test_networks_take_turns_however_many_of_one_wait() -> None:
+    """Those who waited for a hundred silent names were a second's work before anybody else's reply."""
+    now, told = 0.0, []
+
+    def deliver(pending: Pending) -> None:
+        nonlocal now
+        now += TURN_SECONDS
+        told.append(pending)
+
+    deliveries = Deliveries(lambda pending: None, lambda: now)
+    waiting = [Pending(QUERY, b"busy") for _ in range(40)]
+    deliveries.do(waiting, deliver)
+    deliveries.do(other := [Pending(QUERY, b"quiet")], deliver)
+    await until(lambda: len(told) == 41)
+    assert told.index(other[0]) == 1
+    assert [each for each in told if each.whose == b"busy"] == waiting

@@ -194,3 +194,30 @@ async def test_it_is_time_that_ends_a_turn_and_the_others_are_read_in_their_orde
     watched.stop()
     for _, other in pairs:
         other.close()
+
+
+async def test_a_network_that_has_hundreds_of_replies_keeps_nobody_elses_waiting() -> None:
+    """Two clients whose upstream answered in a kilobyte each made others' answers wait for 0.4 s of CPU."""
+    if not readers.HAS_EPOLL:
+        return
+    now = 0.0
+    watched = Readers(lambda: now)
+    pairs = [pair() for _ in range(2 * MAX_READY + 20)]
+    order: list[int] = []
+
+    def take(n: int) -> None:
+        nonlocal now
+        now += READING_SECONDS
+        order.append(n)
+        watched.close(pairs[n][0])
+
+    last = len(pairs) - 1
+    for n, (one, other) in enumerate(pairs):
+        watched.watch(one, partial(take, n), b"quiet" if n == last else b"busy%d" % (n % 2))
+        other.send(b"x")
+    await until(lambda: len(order) == len(pairs))
+    assert order.index(last) <= 6, "the kernel names it in the third turn"
+    assert sorted(order) == [*range(len(pairs))]
+    watched.stop()
+    for _, other in pairs:
+        other.close()

@@ -216,7 +216,7 @@ class Forwarder:
         if hindrance is not None:
             self.limited += 1
             return self._give(stale or hindrance, query, self._clock())
-        pending = Pending(query)
+        pending = Pending(query, network or b"")
         if asked is not None:
             self.joined += 1
         else:
@@ -254,7 +254,15 @@ class Forwarder:
         self._failures.forget(place)
         judging = partial(judge, outcome, asked.key, now, self._is_ours, self.denies_private)
         is_large = outcome.records > MAX_RECORDS_PER_TURN
-        self._intake.work_out(judging, partial(self._take, asked, outcome), large=is_large)
+        take = partial(self._take, asked, outcome)
+        if is_large:  # until then it has its place: what was read takes much more room than it came with
+            self._questions.hold_place(asked.client)
+            take = partial(self._leave_and_take, asked, outcome)
+        self._intake.work_out(judging, take, asked.network or b"", large=is_large)
+
+    def _leave_and_take(self, asked: Asked, outcome: Answered, judged: Callable[[], Judged]) -> None:
+        self._questions.leave_place(asked.client)
+        self._take(asked, outcome, judged)
 
     def _take(self, asked: Asked, outcome: Answered, judged: Callable[[], Judged]) -> None:
         """An error of ours costs those who asked this, and nobody else."""

@@ -46,7 +46,7 @@ class Intake:
         self._waiting: deque[Callable[[], object]] = deque()
         self._next = NextTurn(self._go)
         self._large: Line[_Work] = Line()
-        self._begun: deque[_Work] = deque()
+        self._begun: Line[_Work] = Line()
         """What goes on with that, before the next of it."""
         self._is_busy = False
 
@@ -68,13 +68,18 @@ class Intake:
         self._start()
 
     def work_out(
-        self, work: Callable[[], Outcome], then: Callable[[Callable[[], Outcome]], object], *, large: bool
+        self,
+        work: Callable[[], Outcome],
+        then: Callable[[Callable[[], Outcome]], object],
+        whose: bytes,
+        *,
+        large: bool,
     ) -> None:
         """The same of what was read: at once, or in the thread where it is large."""
         if not large:
             then(work)
             return
-        self._begun.append(_Work(work, then, _always))
+        self._begun.put(whose, _Work(work, then, _always))
         self._start()
 
     def finish(self) -> None:
@@ -84,7 +89,7 @@ class Intake:
 
     def _start(self) -> None:
         while not self._is_busy and (self._begun or self._large):
-            one = self._begun.popleft() if self._begun else self._large.take()
+            one = (self._begun or self._large).take()
             if one.is_wanted():
                 self._is_busy = True
                 future = asyncio.get_running_loop().run_in_executor(large_replies, one.work)

@@ -1,6 +1,7 @@
 """A reply that is due later, and who is told when it is here.
 
 Rules: each asker is told once; one that has gone costs nothing, and one that can't be told costs itself.
+Networks take turns to be told: hundreds may wait for one question, and for a hundred of those.
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from zkdns.dns.packet import Query
+from zkdns.line import Line
 from zkdns.turn import TURN_SECONDS, go_on
 
 log = logging.getLogger("zkdns.forward")
@@ -19,12 +20,13 @@ log = logging.getLogger("zkdns.forward")
 
 class Pending:
     """A reply that is due later. Who asks for it by `then` is told it once, whenever it comes; a second
-    one is nobody's."""
+    one is nobody's. `whose`: the network that asks."""
 
-    __slots__ = ("_reply", "_waiting", "query")
+    __slots__ = ("_reply", "_waiting", "query", "whose")
 
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: Query, whose: bytes = b"") -> None:
         self.query = query
+        self.whose = whose
         self._reply: bytes | None = None
         self._waiting: list[Callable[[bytes], None]] = []
 
@@ -56,20 +58,21 @@ class Pending:
 
 
 class Deliveries:
-    """Has replies delivered in the order in which they came, a part of them a turn: a thousand may wait for
-    one question. `fail` is told of each whose delivery met an error of ours."""
+    """Has replies delivered, a part of them a turn, each network's in the order in which they came. `fail` is
+    told of each whose delivery met an error of ours."""
 
     def __init__(
         self, fail: Callable[[Pending], None], clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._fail = fail
         self._clock = clock
-        self._waiting: deque[tuple[Pending, Callable[[Pending], None]]] = deque()
+        self._waiting: Line[tuple[Pending, Callable[[Pending], None]]] = Line()
         self._next: asyncio.Handle | None = None
 
     def do(self, waiting: Iterable[Pending], deliver: Callable[[Pending], None]) -> None:
         """Deliver to each of them, to the first ones now."""
-        self._waiting.extend((pending, deliver) for pending in waiting)
+        for pending in waiting:
+            self._waiting.put(pending.whose, (pending, deliver))
         if self._next is None:
             self._go()
 
@@ -87,7 +90,7 @@ class Deliveries:
         self._next = go_on(asyncio.get_running_loop(), self._go) if self._waiting else None
 
     def _deliver(self) -> None:
-        pending, deliver = self._waiting.popleft()
+        pending, deliver = self._waiting.take()
         try:
             deliver(pending)
         except Exception:

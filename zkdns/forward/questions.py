@@ -112,6 +112,14 @@ class Questions:
         if self._next_send is None:
             self._next_send = asyncio.get_running_loop().call_soon(self._send_some)
 
+    def hold_place(self, client: str | None) -> None:
+        """What was answered counts as under way for a while still."""
+        self._load.start(client)
+
+    def leave_place(self, client: str | None) -> None:
+        """Not any more."""
+        self._load.end(client)
+
     async def wait(self, seconds: float) -> None:
         """Until all are done, so long at most."""
         end = self._clock() + seconds

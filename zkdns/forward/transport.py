@@ -109,7 +109,7 @@ class Transport:
             sock = self._sockets.get(attempt)
             if sock is None:
                 sock = self._sockets[attempt] = connect(attempt.upstream)
-                self._readers.watch(sock, partial(self._read, attempt, sock))
+                self._readers.watch(sock, partial(self._read, attempt, sock), self._whose)
             sock.send(attempt.packet)
         except BlockingIOError:
             pass  # lost, as any datagram may be
@@ -148,7 +148,7 @@ class Transport:
             self._break()
         else:
             self._sockets[attempt] = sock
-            self._readers.watch(sock, partial(self._read_stream, attempt, Stream(sock)))
+            self._readers.watch(sock, partial(self._read_stream, attempt, Stream(sock)), self._whose)
 
     def _lose(self, attempt: Attempt, why: str, *, local: bool = False) -> None:
         self.resolution.fail(attempt, why, self._clock(), local=local)

@@ -78,8 +78,9 @@ class FirstQuestions:
 
     def ask(self, request: Request, service: str) -> bytes | Pending | None:
         """The reply, once the service is compiled."""
-        one = _Asker(request, Pending(request))
-        if not self._room.is_for(network_of(request.client)):
+        network = network_of(request.client)
+        one = _Asker(request, Pending(request, network))
+        if not self._room.is_for(network):
             return fail(request, SERVFAIL, _TOO_MANY, request.ra)
         if self._next.is_asked or service in self._awaited:
             self._wait(one, service)

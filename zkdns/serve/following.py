@@ -15,6 +15,7 @@ from zkdns.dns.message import ASK_CD, ASK_DO, spell_query
 from zkdns.dns.packet import HIGHEST_UDP, MAX_MESSAGE_BYTES
 from zkdns.dns.reply import CD, fail
 from zkdns.dns.types import SERVFAIL
+from zkdns.forward.allow import network_of
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.intake import LARGE_BYTES, Intake
 from zkdns.forward.pending import Pending
@@ -105,7 +106,8 @@ class Following:
             pending.deliver(message)
 
     def _deliver(self, pending: Pending, request: Request, whole: Callable[[], bytes], size: int) -> None:
-        self._intake.work_out(whole, partial(self._take, pending, request), large=size > LARGE_BYTES)
+        take = partial(self._take, pending, request)
+        self._intake.work_out(whole, take, network_of(request.client), large=size > LARGE_BYTES)
 
     def _take(self, pending: Pending, request: Request, whole: Callable[[], bytes]) -> None:
         try:
