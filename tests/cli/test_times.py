@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import click
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from zkdns.cli.history import Moment, clock
+from zkdns.cli import Failure
+from zkdns.cli.history import Moment, clock, seconds
 from zkdns.cli.overrides import SPAN
 from zkdns.cli.register import LINGER
 from zkdns.cli.times import Span, parse_moment, parse_span
@@ -120,3 +122,23 @@ def test_a_time_as_history_tells_it_is_one_at_which_the_change_has_been(ago: flo
 def test_a_time_that_names_no_part_of_a_second_is_that_very_moment() -> None:
     for text in ("14:02", "14:02:07", "2026-11-28T14:02:07Z", "2026-11-28", "0.5h ago"):
         assert not lasts(text)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "America/Los_Angeles"])
+@pytest.mark.parametrize(
+    "at", [1e300, -1e300, float("nan"), float("inf"), 253_402_300_799.0, -62_135_596_800.0]
+)
+def test_a_time_that_no_calendar_has_is_told_as_a_number(
+    at: float, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged journal may hold one, and whoever poses as a server may tell one: no row costs the others."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert clock(at)
+        for text in ("0001-01-01", "9999-12-31", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+            with suppress(Failure):
+                assert clock(seconds(text))
+    finally:
+        monkeypatch.undo()
+        time.tzset()

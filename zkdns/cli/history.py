@@ -164,7 +164,7 @@ def seconds(text: str) -> float:
     """Since the epoch, of a time as the API tells it."""
     try:
         return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         raise Failure(f"a time that can't be read: {text[:40]!r}") from None
 
 
@@ -189,7 +189,11 @@ def _row(c: Change) -> list[object]:
 
 
 def clock(at: float) -> str:
-    """In the reader's own time zone; the date where it is not of the last day."""
-    moment = datetime.fromtimestamp(at).astimezone()
+    """In the reader's own time zone; the date where it is not of the last day. A damaged journal, or a server
+    that is none of ours, may tell a time that no calendar has: that is the number itself."""
+    try:
+        moment = datetime.fromtimestamp(at).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return f"{at:g} s"
     text = f"{moment:%H:%M:%S}.{moment.microsecond // 100_000}"
     return text if abs(time.time() - at) < DAY_SECONDS else f"{moment:%Y-%m-%d} {text}"
