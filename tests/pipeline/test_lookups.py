@@ -392,3 +392,29 @@ async def test_a_name_that_is_back_is_told_though_its_addresses_are_those_before
     assert world.changes == [("db", ("192.0.2.1",))] * 3
     assert lookups.problems == {}
     await lookups.stop()
+
+
+async def test_a_name_that_goes_at_the_moment_of_its_failure_leaves_no_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Somebody who registers names that are not there, and withdraws them, wrote one every few seconds: of
+    both of a name's questions one had failed, and the other was still to be cancelled."""
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        lookups.want({})
+        raise Unresolved("it does not exist")
+
+    async def resolve(name: str) -> Resolved:
+        await asyncio.gather(fail(), asyncio.Event().wait())
+        raise AssertionError("the first of them fails")
+
+    world = World()
+    lookups = Lookups(resolve, world.changed)
+    lookups.want({"dead": WEB})
+    await until(lambda: not lookups._tasks)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert caplog.text == ""
+    await lookups.stop()

@@ -135,6 +135,7 @@ class Lookups:
         with self._turns.claim(*claimed) as place:
             await place.called
             lookup = asyncio.ensure_future(self._resolve(name))
+            lookup.add_done_callback(_hear)
             try:
                 await asyncio.wait([lookup], timeout=PATIENCE)
                 if lookup.done():
@@ -152,6 +153,13 @@ class Lookups:
             self._problems[name] = why
             log.warning("%s", why)
             self._changed(name, self.addresses(name))
+
+
+def _hear(lookup: asyncio.Future[Any]) -> None:
+    """Its error, also where nobody wants the name any more at that moment: asyncio would write it to the log,
+    with a traceback."""
+    if not lookup.cancelled():
+        lookup.exception()
 
 
 async def _first(*either: asyncio.Future[Any]) -> None:
