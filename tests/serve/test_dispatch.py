@@ -18,8 +18,9 @@ from zkdns.dns.packet import Query
 from zkdns.dns.reply import fail
 from zkdns.dns.types import NXDOMAIN
 from zkdns.forward.pending import Pending
-from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.dispatch import HIGHEST_COUNTED, Dispatcher
 from zkdns.serve.respond import next_position
+from zkdns.web.metrics import TYPES
 
 ALLOWED, STRANGER = "10.0.0.1", "192.0.2.1"
 OUTSIDE = tables.query(names.wire("www.example.com"), 1, tables.opt())
@@ -69,6 +70,22 @@ def refusal(outcome: object) -> list[str]:
     reply = dns.message.from_wire(outcome)
     assert reply.rcode() == dns.rcode.REFUSED
     return [o.text or "" for o in reply.options if isinstance(o, dns.edns.EDEOption)]
+
+
+def test_whoever_asks_for_all_types_there_are_leaves_few_counts(upstreams: Upstreams) -> None:
+    """Each scrape walks over them: of 200,000 that was a turn of 80 ms, for good."""
+    dispatcher = serving(upstreams)
+    asked = [*range(1, HIGHEST_COUNTED + 1), *range(HIGHEST_COUNTED + 1, 1 << 16, 97)]
+    for name in ("nope.svc.local", "www.example.com"):
+        for rtype in asked:
+            ask(dispatcher, tables.query(names.wire(name), rtype), STRANGER)
+    assert dispatcher.counts.total() == 2 * len(asked)
+    assert {rtype for _, rtype, _ in dispatcher.counts} <= {*range(HIGHEST_COUNTED + 1)}
+    together = serving(upstreams)
+    packet = tables.query(names.wire("nope.svc.local"), 65_280)
+    together.dispatch_all([packet] * 3, [STRANGER] * 3)
+    assert together.counts == {("udp", 0, NXDOMAIN): 3}
+    assert max(TYPES) <= HIGHEST_COUNTED, "those that have a label"
 
 
 def test_whether_a_client_may_is_asked_once_for_each_packet(upstreams: Upstreams) -> None:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from zkdns.answers.deferred import Asleep
 from zkdns.answers.table import Entry, Name, Position, Table
@@ -57,10 +57,18 @@ _SAMPLE = 32
 _RECALLED = 4
 """So many that are recalled are answered between two looks at the clock: they take some 0.02 ms."""
 
+HIGHEST_COUNTED: Final = 257
+"""Types up to CAA are counted by themselves, the others together, as 0: a client may ask for all that there
+are, and each scrape walks over what was counted."""
+
 _MAX_MISSING = 1000
 """Clients whose search misses are counted by themselves."""
 
 _LOOP = ede.option(ede.NETWORK_ERROR, "forwarding loop")
+
+
+def _counted(rtype: int) -> int:
+    return rtype if rtype <= HIGHEST_COUNTED else 0
 
 
 def _may_not(client: str) -> bool:
@@ -244,7 +252,7 @@ class Dispatcher:
         while kinds:
             first = kinds[0]
             count = kinds.count(first)
-            self.counts[transport, first[0], first[1]] += count
+            self.counts[transport, _counted(first[0]), first[1]] += count
             kinds = [other for other in kinds if other != first] if count < len(kinds) else []
         return outcomes
 
@@ -372,7 +380,7 @@ class Dispatcher:
 
     def _count(self, request: Request, message: bytes) -> None:
         rcode = message[3] & 15
-        self.counts[request.transport, request.question.rtype, rcode] += 1
+        self.counts[request.transport, _counted(request.question.rtype), rcode] += 1
         if rcode == NXDOMAIN and message[2] & AA >> 8:
             self._note_search_miss(request)
 
