@@ -252,3 +252,30 @@ def test_what_vanishes_has_its_grace_from_when_services_were_read_whatever_else_
     hear(registry, "/services", *BACK, at=NOW + 20)
     hear(registry, OVERRIDES, *BACK, at=NOW + 30)
     assert registry.graced_until == NOW + 20 + GRACE
+
+
+@pytest.mark.parametrize(
+    ("url", "events", "is_missing"),
+    [
+        ("zk://h/services", (), True),
+        ("zk://h/services", (Children("/services", (), 7),), False),
+        ("zk://h/?preset=patroni", (), True),
+        # Older than any transaction: they are there in an ensemble that was never written to.
+        ("zk://h/", (), False),
+        ("zk://h/?preset=zookeeper", (Data("/zookeeper/config", b"", Stat(0, 0, NOW, False)),), False),
+        (
+            "zk://h/?preset=zookeeper",
+            (Data("/zookeeper/config", b"server.1=10.0.0.1:2888:3888", Stat(0, 0, NOW, False)),),
+            False,
+        ),
+    ],
+)
+def test_it_is_missing_where_none_of_its_roots_is_there(
+    url: str, events: tuple[Event, ...], is_missing: bool
+) -> None:
+    registry = open_registry(url)
+    for root in registry.reducers:
+        hear(registry, root, Begin(), *events, Whole(), Session(True))
+    while registry.show(100, lambda: False):
+        pass
+    assert registry.is_missing is is_missing

@@ -164,8 +164,11 @@ class Registry:
 
     @property
     def is_missing(self) -> bool:
-        """Whether it was read, and none of its roots is there."""
-        return self._is_read and self.tree is not None and not (self.tree.zxid or self.refusals)
+        """Whether it was read, and none of its roots is there. Zxid 0 is that of a node that is not there,
+        and of those that an ensemble begins with: `/`, and the list of its own members."""
+        if not self._is_read or self.tree is None or self.tree.zxid or self.refusals:
+            return False
+        return not (self.shown.services or "/" in self.tree.reducers)
 
     @property
     def refusals(self) -> Sequence[Problem]:
