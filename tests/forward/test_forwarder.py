@@ -7,6 +7,7 @@ import errno
 import gc
 import random
 import resource
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -36,8 +37,9 @@ from zkdns.answers.builder import Builder
 from zkdns.answers.table import Table
 from zkdns.config import MAX_UPSTREAMS, Address, Settings
 from zkdns.dns.message import Message, read_reply
-from zkdns.forward.addresses import Lacking, Unresolved
+from zkdns.forward.addresses import MAX_TOLD, Lacking, Unresolved
 from zkdns.forward.forwarder import Forwarder
+from zkdns.forward.intake import LARGE_BYTES
 from zkdns.forward.load import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_CLIENT
 from zkdns.forward.questions import STARTS_PER_TURN
 from zkdns.forward.resolution import Resolution
@@ -961,6 +963,24 @@ async def test_a_name_is_resolved_for_ourselves_through_its_aliases() -> None:
         up.script = lambda seen: reply(seen, rcode="SERVFAIL")
         with pytest.raises(Unresolved, match="no upstream"):
             await forwarder.resolve("other.example")
+
+
+async def test_a_long_answer_to_ourselves_is_read_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner may tell four thousand addresses of each host name that he registers."""
+    by_thread: list[tuple[str, bool]] = []
+
+    def note(reply: bytes) -> Message | None:
+        by_thread.append((threading.current_thread().name.partition("_")[0], len(reply) > LARGE_BYTES))
+        return read_reply(reply)
+
+    monkeypatch.setattr("zkdns.forward.resolve.read_reply", note)
+    many = [f"192.0.{n // 200}.{n % 200}" for n in range(600)]
+    async with run(addresses("192.0.2.1")) as up, forwarding(up) as forwarder:
+        assert (await forwarder.resolve("few.example")).addresses == ("192.0.2.1",)
+        up.script = addresses(*many)
+        assert len((await forwarder.resolve("many.example")).addresses) == MAX_TOLD
+    assert {is_large for thread, is_large in by_thread if thread == "MainThread"} == {False}
+    assert ("replies", True) in by_thread
 
 
 async def test_a_burst_of_questions_takes_off_a_few_at_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -138,3 +139,34 @@ async def test_networks_take_turns_with_what_is_large_though_it_was_read_in_the_
     gate.set()
     await until(lambda: len(judged) == 4)
     assert judged == ["a1", "a2", "b1", "a3"], "who comes while nothing waits is a newcomer again"
+
+
+async def test_who_can_wait_is_given_what_was_read_or_what_was_raised() -> None:
+    intake = Intake()
+    assert await intake.has_read(lambda: 7) == 7
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(ZeroDivisionError):
+            await intake.has_read(lambda: 1 // 0)
+        await asyncio.sleep(0)
+        assert not [each for each in gc.get_objects() if isinstance(each, ZeroDivisionError)]
+    finally:
+        gc.enable()
+
+
+async def test_what_is_waited_for_no_more_is_not_read() -> None:
+    intake, gate = Intake(), threading.Event()
+    read: list[int] = []
+    asked = [asyncio.create_task(intake.has_read(partial(read_one, gate, read, n))) for n in range(3)]
+    await asyncio.sleep(0)
+    asked[1].cancel()
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.wait(asked)
+    assert read == [0, 2]
+
+
+def read_one(gate: threading.Event, read: list[int], n: int) -> None:
+    gate.wait(10)
+    read.append(n)

@@ -322,7 +322,11 @@ class Forwarder:
     async def resolve(self, name: str) -> Resolved:
         """The addresses of a name, as clients of ours would get them. Raises Unresolved, and Lacking."""
         began = self._clock()
-        return await resolve(name, self._answer_us, lambda: self.lack if self._lack.met_at >= began else "")
+
+        def find_lack() -> str:
+            return self.lack if self._lack.met_at >= began else ""
+
+        return await resolve(name, self._answer_us, self._intake, find_lack)
 
     def _answer_us(self, query: Query) -> bytes | Pending:
         return self.answer(query, None)

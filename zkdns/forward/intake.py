@@ -20,6 +20,7 @@ from zkdns.line import Line
 from zkdns.turn import TURN_SECONDS, NextTurn
 
 Outcome = TypeVar("Outcome")
+T = TypeVar("T")
 
 LARGE_BYTES = 4 << 10
 """A longer reply is read in the thread: one of 16 KB takes some milliseconds, and the loop has others. A
@@ -66,6 +67,15 @@ class Intake:
         waits for it by then; `then` is given what gives the outcome, or raises what the work raised."""
         self._large.put(whose, _Work(work, then, is_wanted))
         self._start()
+
+    async def has_read(self, work: Callable[[], Outcome], whose: bytes = b"") -> Outcome:
+        """The same for who can wait."""
+        done: asyncio.Future[Callable[[], Outcome]] = asyncio.get_running_loop().create_future()
+        self.read(work, partial(_tell, done), whose, partial(_is_awaited, done))
+        try:
+            return (await done)()
+        finally:
+            del done  # else an error, which knows this frame, is known to it: a reference cycle
 
     def work_out(
         self,
@@ -120,3 +130,13 @@ class Intake:
 
 def _always() -> bool:
     return True
+
+
+def _tell(awaited: asyncio.Future[T], what: T) -> None:
+    if _is_awaited(awaited):
+        awaited.set_result(what)
+
+
+def _is_awaited(future: asyncio.Future[Any]) -> bool:
+    """Who waited may have gone."""
+    return not future.done()

@@ -9,7 +9,7 @@ import asyncio
 import socket
 import threading
 
-from zkdns.forward.addresses import Lacking, Resolved, Unresolved
+from zkdns.forward.addresses import Lacking, Resolved, Unresolved, few
 from zkdns.lack import is_local_lack, reason
 
 MACHINE_TTL = 10
@@ -35,7 +35,8 @@ async def ask_machine(name: str) -> Resolved:
         why: Exception = Unresolved(f"{name} has no address")
         try:
             infos = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-            addresses = tuple(dict.fromkeys(str(each[4][0]) for each in infos if "%" not in str(each[4][0])))
+            texts = dict.fromkeys(str(each[4][0]) for each in infos if "%" not in str(each[4][0]))
+            addresses = tuple(few(texts))
         except OSError as error:
             lacking = _find_lack()
             unresolved = Unresolved(f"{name} can't be resolved: {error.strerror or error}")
