@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,19 @@ def test_a_file_is_read_whole_with_the_mark_of_before(tmp_path: Path) -> None:
     path.write_bytes(b"abc")
     before = mark_of(path.stat())
     assert read_bounded(path, 3) == (b"abc", before)
+
+
+def test_what_was_written_anew_with_the_same_size_and_time_is_another_file(tmp_path: Path) -> None:
+    """`cp -p`, `rsync --times --inplace` and archives of reproducible builds do so."""
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    before, status = mark_of(path.stat()), path.stat()
+    time.sleep(0.02)  # the kernel's clock for files goes in steps
+    path.write_bytes(b"xyz")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_ino == status.st_ino
+    assert path.stat().st_mtime_ns == status.st_mtime_ns
+    assert mark_of(path.stat()) != before
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device", "endless", "directory", "large"])

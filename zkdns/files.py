@@ -22,16 +22,18 @@ MAX_UNSETTLED = 10
 
 
 class Mark(NamedTuple):
-    """What tells whether a file is still the one that was read."""
+    """What tells whether a file is still the one that was read. Who copies or unpacks files may give them
+    whatever modification time they had elsewhere; what tells when they were changed here nobody can set."""
 
     mtime_ns: int
     size: int
     inode: int
+    ctime_ns: int
 
 
 def mark_of(status: os.stat_result) -> Mark:
     """What changes when a file does."""
-    return Mark(status.st_mtime_ns, status.st_size, status.st_ino)
+    return Mark(status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns)
 
 
 def read_bounded(path: Path, max_bytes: int) -> tuple[bytes, Mark]:

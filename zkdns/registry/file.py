@@ -126,7 +126,6 @@ def _read_id(row: object, by_id: Mapping[str, Instance]) -> str:
 
 
 MAX_BYTES = 64 * MIB
-"""Modification time in nanoseconds, size, inode: another one means that the file changed."""
 
 
 class FileSource:
