@@ -9,10 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 MIB = 1 << 20
+
+LOOK_BYTES = 64
 
 SETTLE = 0.05
 """Seconds for which what changed must stay as it is before it is read."""
@@ -36,8 +39,11 @@ def mark_of(status: os.stat_result) -> Mark:
     return Mark(status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns)
 
 
-def read_bounded(path: Path, max_bytes: int) -> tuple[bytes, Mark]:
-    """All of a regular file, and its mark as of before the reading: a change after it is seen next time."""
+def read_bounded(
+    path: Path, max_bytes: int, look: Callable[[bytes], None] | None = None
+) -> tuple[bytes, Mark]:
+    """All of a regular file, and its mark as of before the reading: a change after it is seen next time.
+    `look`: is shown how it begins, and may raise: of what is none of ours nothing more is read."""
     # O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
@@ -46,6 +52,8 @@ def read_bounded(path: Path, max_bytes: int) -> tuple[bytes, Mark]:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
+        if look is not None:
+            look(os.pread(handle, LOOK_BYTES, 0))
         data = b"" if status.st_size > max_bytes else file.read(max_bytes + 1)
         if data is None:  # it would wait, as /proc/kmsg does, which is a regular file
             raise OSError(errno.EINVAL, "not a regular file", str(path))

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +144,38 @@ def test_what_was_kept_aside_is_never_written_over(tmp_path: Path) -> None:
         save(tmp_path, catalog())
         assert (tmp_path / f"{NAME}.aside-{n}").read_bytes() == b"foreign %d" % n
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_two_versions_that_share_a_folder_do_not_fill_the_disk(tmp_path: Path) -> None:
+    """Each puts aside what the other wrote, every five seconds."""
+    for n in range(state.MAX_ASIDE + 3):
+        save(tmp_path, catalog(n + 1))
+        (tmp_path / "x").write_bytes(spoil((tmp_path / NAME).read_bytes(), "another"))
+        (tmp_path / "x").replace(tmp_path / NAME)
+    told = save(tmp_path, catalog(3))
+    assert "written by another version of zkdns; written over" in told
+    assert load(tmp_path).catalog == catalog(3)
+    assert len(list(tmp_path.iterdir())) == state.MAX_ASIDE + 1
+    (tmp_path / "x").write_bytes(b"foreign")
+    (tmp_path / "x").replace(tmp_path / NAME)
+    assert "kept as" in save(tmp_path, catalog()), "what is none of ours is"
+
+
+@pytest.mark.parametrize("begins", [b"", state.MAGIC + b"\0\2"], ids=["zeros", "of another version"])
+def test_of_what_is_none_of_ours_nothing_more_is_read_however_large_it_is(
+    tmp_path: Path, begins: bytes
+) -> None:
+    with (tmp_path / NAME).open("wb") as file:
+        file.write(begins)
+        file.truncate(256 << 20)  # a sparse file takes no room
+    tracemalloc.start()
+    try:
+        loaded = load(tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert loaded.problem is not None
+    assert peak < 1 << 20
 
 
 @given(st.data())

@@ -40,6 +40,10 @@ SLICE: Final = 100
 ABANDONED: Final = 600.0
 """Seconds without a byte after which a file that is being written is nobody's."""
 
+MAX_ASIDE: Final = 16
+"""Files that are kept aside, beyond which those of other versions of ours are not: two that share a folder
+would put each other's aside every few seconds."""
+
 _START = struct.Struct("!H8s")
 _LENGTH = struct.Struct("!I")
 _KINDS = (Registration, Check, Route, ServiceSettings, Instance, Service, Problem, Override)
@@ -69,6 +73,10 @@ class Loaded(NamedTuple):
 
 class _Bad(Exception):
     """The file is none of ours, or not whole: what a person should read of it."""
+
+
+class _OfOurs(_Bad):
+    """It is one of another version of zkdns."""
 
 
 # --- the model as rows: a field more or less makes another fingerprint -------------------------------
@@ -249,8 +257,10 @@ def _put_aside(target: Path) -> str:
         number = 1
         while (kept := target.with_name(f"{target.name}.aside-{number}")).exists():
             number += 1
-        target.rename(kept)
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        if number > MAX_ASIDE and isinstance(error, _OfOurs):
+            return f"{target}: {why}; written over, for {MAX_ASIDE} files were kept beside it"
+        target.rename(kept)
         return f"{target}: {why}; kept as {kept.name}"
     assert mark is not None  # noqa: S101  (it was read)
     _known[target] = mark
@@ -302,24 +312,30 @@ def source_of(path: Path) -> str:
 
 
 def _items(path: Path) -> Iterator[bytes]:
-    """The items of a file. The checksum is verified before the first is given."""
-    data, _ = read_bounded(path, MAX_BYTES)
+    """The items of a file. The checksum is verified before the first is given, and before it is read whether
+    it is one of ours: what is not may be as large as anything."""
+    data, _ = read_bounded(path, MAX_BYTES, _look)
+    _look(data)
     start = len(MAGIC) + _START.size
-    if not data.startswith(MAGIC):
-        raise _Bad("it is empty" if not data else "it is not a file of zkdns")
-    if len(data) < start:
-        raise _Bad("it is cut short")
-    version, fingerprint = _START.unpack_from(data, len(MAGIC))
-    if version > VERSION:
-        raise _Bad(
-            f"it was written by a newer zkdns (version {version} of the file, this one knows {VERSION})"
-        )
-    if version != VERSION or fingerprint != FINGERPRINT:
-        raise _Bad("it was written by another version of zkdns")
     body = len(data) - hashlib.sha256().digest_size
     if body < start or hashlib.sha256(memoryview(data)[:body]).digest() != data[body:]:
         raise _Bad("it is cut short or corrupt: its checksum does not fit")
     return _split(data, start)
+
+
+def _look(begin: bytes) -> None:
+    """Raises what is wrong with a file that begins so."""
+    if not begin.startswith(MAGIC):
+        raise _Bad("it is empty" if not begin else "it is not a file of zkdns")
+    if len(begin) < len(MAGIC) + _START.size:
+        raise _Bad("it is cut short")
+    version, fingerprint = _START.unpack_from(begin, len(MAGIC))
+    if version > VERSION:
+        raise _OfOurs(
+            f"it was written by a newer zkdns (version {version} of the file, this one knows {VERSION})"
+        )
+    if version != VERSION or fingerprint != FINGERPRINT:
+        raise _OfOurs("it was written by another version of zkdns")
 
 
 def _split(data: bytes, at: int) -> Iterator[bytes]:
