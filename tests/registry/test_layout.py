@@ -70,7 +70,8 @@ def test_what_is_no_layout_is_told_in_one_line(text: str, why: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_name_that_we_put_together_is_in_lower_case() -> None:
-    assert name_service("druid-{service}", {"service": "COORDINATOR"}) == "druid-coordinator"
+def test_the_name_of_a_service_is_spelled_as_its_node_except_of_roles() -> None:
+    assert name_service("druid-{role}", {"service": "COORDINATOR"}) == "druid-coordinator"
+    assert name_service("prod-{service}", {"service": "Web"}) == "prod-Web"
     assert name_service("{service}", {"service": "Web"}) == "Web"
     assert name_service("kafka", {}) == "kafka"

@@ -89,10 +89,10 @@ def parse_layout(text: str) -> Layout:
 
 
 def name_service(template: str, holes: Mapping[str, str]) -> str:
-    """The service's name: `kafka`, `{service}`, `druid-{service}`."""
+    """The service's name: `kafka`, `{service}`, `db-{service}`; `{role}` is the same in lower case."""
     service = holes.get("service", "")
-    # What we put together is ours to spell; what the path names alone is kept as it stands there.
-    return template.replace("{service}", service if template == "{service}" else service.lower())
+    # An operator's nodes may be anybody's: who makes one that differs in case alone makes another service.
+    return template.replace("{service}", service).replace("{role}", service.lower())
 
 
 def _split(text: str) -> list[str]:

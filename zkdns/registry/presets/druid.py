@@ -61,7 +61,7 @@ LEADER = ("leader",)
 PRESET = Preset(
     "druid",
     (
-        place("/druid/internal-discovery/{service}/{id}", "druid-{service}", _read_node, stem="druid"),
+        place("/druid/internal-discovery/{service}/{id}", "druid-{role}", _read_node, stem="druid"),
         place(
             "/druid/coordinator/_COORDINATOR/{id}",
             "druid-coordinator",
