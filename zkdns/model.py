@@ -265,6 +265,12 @@ class Instance:
         return f"{self.home}/{id}" if self.home else id
 
     @property
+    def unique_key(self) -> str:
+        """What tells it from all others: a path may stand in several registries, and a node be several."""
+        path = self.path if self.path.endswith(f"/{self.id}") else f"{self.path}/{self.id}"
+        return f"{self.registry}@{path}" if self.registry else path
+
+    @property
     def is_healthy(self) -> bool:
         """Whether it is given out, and not by `fail_open` alone."""
         return self.answered and self.state in SERVING

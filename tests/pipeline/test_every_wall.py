@@ -133,7 +133,7 @@ def order(world: Watched) -> None:
 
 def vote(world: Watched) -> None:
     def ballot(name: str) -> str:
-        return json.dumps({"good": [f"/services/{name}/a"], "bad": {f"/services/{name}/b": name}})
+        return json.dumps({"good": [f"r1@/services/{name}/a"], "bad": {f"r1@/services/{name}/b": name}})
 
     for root, data in ((HEALTH, ballot), (SERVERS, lambda name: json.dumps({"address": name}))):
         world.list(root, BOTH)
@@ -154,7 +154,7 @@ def lay_a_route(world: Watched) -> None:
 def probe(world: Watched) -> None:
     for name in BOTH:
         for id in "ab":
-            target = world.probes.get(f"/services/{name}/{id}")
+            target = world.probes.get(f"r1@/services/{name}/{id}")
             if target is not None:
                 world.pipeline.step(Probed(target, Verdict(target.path, True, name)), world.now)  # type: ignore[arg-type, attr-defined]
     world.ready(0.0)

@@ -183,7 +183,7 @@ class Health:
         overrides = self._overrides.get(name, NO_OVERRIDES)
 
         def released(instance: Instance) -> bool:
-            return self._fails(instance.path) or is_drained(overrides.get(instance.id), now)
+            return self._fails(instance.unique_key) or is_drained(overrides.get(instance.id), now)
 
         before, losses = self._registered.get(name), self._losses.get(name, NO_LOSSES)
         while True:
@@ -225,7 +225,7 @@ class Health:
     ) -> ServiceView:
         unchecked: frozenset[str] = frozenset()
         if targets and self._policy.networks:
-            unchecked = frozenset(i.path for i in instances if i.path not in targets)
+            unchecked = frozenset(i.unique_key for i in instances if i.unique_key not in targets)
         return ServiceView(overrides, bool(targets), self._check_states, losses.kept, unchecked)
 
     def last_probes(self, service: Service) -> dict[str, LastProbe]:

@@ -46,8 +46,8 @@ class ServiceView(Struct, frozen=True):
     """What is known about one service beside its registrations.
 
     `overrides`: by instance id. `checked`: a usable check is in force; then `check_states` tells by
-    path how each instance stands, and one that is not in it was never probed. `kept`: what the
-    loss guard holds. `unchecked`: the paths of those that the check may not reach.
+    key how each instance stands, and one that is not in it was never probed. `kept`: what the
+    loss guard holds. `unchecked`: the keys of those that the check may not reach.
     """
 
     overrides: Mapping[str, Override] = field(default_factory=lambda: NO_OVERRIDES)
@@ -57,7 +57,7 @@ class ServiceView(Struct, frozen=True):
     unchecked: frozenset[str] = frozenset()
 
     def is_checked(self, instance: Instance) -> bool:
-        return self.checked and instance.path not in self.unchecked
+        return self.checked and instance.unique_key not in self.unchecked
 
 
 def judge(
@@ -164,7 +164,7 @@ def _find_told(service: Service, view: ServiceView) -> Steps[list[int]]:
                 or (
                     checked
                     and view.is_checked(i)
-                    and ((check_state := check_states.get(i.path)) is None or not check_state.good)
+                    and ((check_state := check_states.get(i.unique_key)) is None or not check_state.good)
                 )
                 or (overrides and i.id in overrides)
             ]
@@ -226,7 +226,7 @@ class _Verdicts(Struct, frozen=True):
         if status != "up":
             return State(status), f"registered as {status}"
         if self.view.is_checked(instance):
-            check_state = self.view.check_states.get(instance.path)
+            check_state = self.view.check_states.get(instance.unique_key)
             if check_state is None and not gone:
                 return State.STARTING, "no probe yet"
             if check_state is not None and not check_state.good:

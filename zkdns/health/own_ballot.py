@@ -60,7 +60,7 @@ class OwnBallot:
 
     def last_probes(self, service: Service) -> dict[str, LastProbe]:
         """What we saw ourselves at those of its instances that are ours to probe, by id."""
-        probes = ((i.id, self._last_probes.get(i.path)) for i in service.instances)
+        probes = ((i.id, self._last_probes.get(i.unique_key)) for i in service.instances)
         return {id: probe for id, probe in probes if probe is not None}
 
     @property

@@ -44,9 +44,9 @@ EVERYWHERE = CheckPolicy()
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One instance to be probed. `unprobeable`: it can't be, which counts as a bad probe. `node`: where it is
-    registered, where that is not its path: a service and a view of it have the same one. `origin`: what it
-    was made of, so that it need not be made again."""
+    """One instance to be probed. `path`: its `unique_key`; `unprobeable`: it can't be, which counts as a bad
+    probe. `node`: that of the instance itself, where this is one of a view: a service and a view of it have
+    the same one. `origin`: what it was made of, so that it need not be made again."""
 
     path: str
     id: str
@@ -60,7 +60,7 @@ class Target:
 
     @property
     def registered_at(self) -> str:
-        """The path of the node that registers it."""
+        """What the instance itself is known by."""
         return self.node or self.path
 
     @property
@@ -111,7 +111,8 @@ def steps(
     each: list[Target] = []
     for at, instance in enumerate(instances, 1):
         if instance.state is not State.UNREADABLE:
-            each.append(_target_of(instance, check, known.get(instance.path), prefix))
+            key = instance.unique_key
+            each.append(_target_of(instance, key, check, known.get(key), prefix))
         if not at % SLICE:
             yield
     outside: list[Target] = []
@@ -137,14 +138,13 @@ def steps(
     return targets, None
 
 
-def _target_of(instance: Instance, check: Check, known: Target | None, prefix: str) -> Target:
+def _target_of(instance: Instance, key: str, check: Check, known: Target | None, prefix: str) -> Target:
     if known is not None and known.origin is instance and known.check is check:
         return known
     address = next(iter(instance.addresses), instance.registration.host or "")
     port, unprobeable = _port(instance, check)
-    path = instance.path
-    node = path.removeprefix(prefix) if prefix else ""
-    return Target(path, instance.id, address, port, instance.since, check, unprobeable, node, instance)
+    node = key.replace(prefix, "", 1) if prefix else ""
+    return Target(key, instance.id, address, port, instance.since, check, unprobeable, node, instance)
 
 
 def _port(instance: Instance, check: Check) -> tuple[int, str]:

@@ -55,7 +55,7 @@ class Hostnames:
         self._wall = wall or Wall()
         self._is_filed = is_filed
         self.problems: dict[str, Problem] = {}
-        """By path of the instance: what doesn't resolve."""
+        """By `unique_key` of the instance: what doesn't resolve."""
         self.outside: PersistentMap[Account] = PersistentMap()
         """The names that others have to resolve."""
         self._zones = tuple(zones)
@@ -157,12 +157,14 @@ class Hostnames:
     def _forget_problems(self, before: Service | None, instances: Sequence[Instance]) -> Steps[None]:
         """Of those that have no host name any more."""
         held: set[str] = set()
-        yield from walk(instances, lambda some: held.update([i.path for i in some if i.registration.host]))
+        yield from walk(
+            instances, lambda some: held.update([i.unique_key for i in some if i.registration.host])
+        )
 
         def forget(some: Sequence[Instance]) -> None:
             for i in some:
-                if i.path not in held:
-                    self.problems.pop(i.path, None)
+                if i.unique_key not in held:
+                    self.problems.pop(i.unique_key, None)
 
         yield from walk(before.instances if before is not None else (), forget)
 
@@ -262,9 +264,9 @@ class Hostnames:
             return i
         addresses = self._resolve(label, host)
         if addresses:
-            self.problems.pop(i.path, None)
+            self.problems.pop(i.unique_key, None)
             return _resolved(i, addresses)
-        problem = self.problems[i.path] = self._explain(i, host)
+        problem = self.problems[i.unique_key] = self._explain(i, host)
         return None if host in self._unheard else _unresolved(i, problem.what)
 
     def _may_have_hosts(self, service: Service) -> bool:
