@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from kazoo.client import KazooClient
+from kazoo.security import make_digest_acl
 
 from support.server import Zkdns
 from support.waiting import eventually
@@ -73,3 +74,61 @@ def test_a_node_that_fits_and_can_not_be_read_is_a_problem(
     eventually(is_told)
     instances = served.json("/api/v1/services/search")["instances"]
     assert {one["id"]: one["state"] for one in instances} == {"n1": "unreadable", "n2": "draining"}
+
+
+@pytest.fixture
+def by_id(zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str, engine: str) -> Iterator[Zkdns]:
+    """The id is not the last that the path names."""
+    for path, data in {
+        "nodes": b'{"ttl": 9}',
+        "nodes/n1/info": b"10.0.0.1:80",
+        "nodes/n2/info": b"10.0.0.2:80",
+        "nodes/n3/other": b"10.0.0.3:80",
+        "nodes/n4/info": b"?",
+        "hosts/h1/web": b"10.0.1.1:80",
+        "hosts/h2/web": b"10.0.1.2:80",
+        "hosts/h1/db": b"10.0.1.1:81",
+    }.items():
+        zk.ensure_path(f"{zk_root}/{path}")
+        zk.set(f"{zk_root}/{path}", data)
+    base = f"zk://{zookeeper.hosts}{zk_root}"
+    urls = [
+        f"{base}?layout=/nodes/{{id}}/info&as=search",
+        f"{base}/hosts?layout=/{{id}}/{{service}}",
+    ]
+    with Zkdns("--engine", engine, registry=urls) as server:
+        yield server
+
+
+def test_the_id_is_where_the_layout_has_it(by_id: Zkdns, zk: KazooClient, zk_root: str) -> None:
+    (rrset,) = by_id.ask("search.svc.local").answer
+    assert (sorted(map(str, rrset)), rrset.ttl) == (["10.0.0.1", "10.0.0.2"], 9)
+    assert by_id.answers("n2.search.svc.local") == ["10.0.0.2"]
+    assert by_id.ask("n3.search.svc.local").rcode() == 3
+    assert by_id.answers("web.svc.local", "SRV") == ["0 1 80 h1.web.svc.local.", "0 1 80 h2.web.svc.local."]
+    assert by_id.answers("h1.db.svc.local") == ["10.0.1.1"]
+    problems = by_id.json("/api/v1/problems")["problems"]
+    assert [one["path"] for one in problems] == [f"{zk_root}/nodes/n4/info"]
+    assert by_id.json("/api/v1/services/search")["instances"][2]["id"] == "n4"
+
+
+def test_a_service_that_each_instance_names_by_itself_is_there_while_one_is(
+    by_id: Zkdns, zk: KazooClient, zk_root: str
+) -> None:
+    zk.delete(f"{zk_root}/hosts/h1/db")
+    eventually(lambda: by_id.ask("db.svc.local").rcode() == 3)
+    zk.delete(f"{zk_root}/hosts/h1/web")
+    eventually(lambda: by_id.answers("web.svc.local") == ["10.0.1.2"])
+    zk.create(f"{zk_root}/hosts/h3/api", b"10.0.1.3:80", makepath=True)
+    eventually(lambda: by_id.answers("h3.api.svc.local") == ["10.0.1.3"])
+
+
+def test_what_may_not_be_read_is_named_by_the_id_too(by_id: Zkdns, zk: KazooClient, zk_root: str) -> None:
+    zk.ensure_path(f"{zk_root}/nodes/n5")
+    zk.create(f"{zk_root}/nodes/n5/info", b"10.0.0.5:80", acl=[make_digest_acl("a", "b", all=True)])
+
+    def is_told() -> bool:
+        states = {i["id"]: i["state"] for i in by_id.json("/api/v1/services/search")["instances"]}
+        return states.get("n5") == "unreadable"
+
+    eventually(is_told)

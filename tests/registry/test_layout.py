@@ -34,6 +34,8 @@ def test_a_hole_of_ours_may_have_a_literal_in_front() -> None:
 def test_the_folder_of_a_layout_holds_its_nodes() -> None:
     assert parse_layout("/{service}/members/{id}").folder.text == "/{service}/members"
     assert layout("/controller").folder.segments == ()
+    assert parse_layout("/nodes/{id}/info").folder.text == "/nodes"
+    assert parse_layout("/{service}/{id}/a/b").folder.text == "/{service}"
 
 
 @given(st.lists(NAME, min_size=3, max_size=3))

@@ -37,7 +37,7 @@ from zkdns.registry.url import DEFAULT_LAYOUT, JSON, RegistryURL
 from zkdns.registry.znodes import Names
 from zkdns.steps import SLICE, Steps, walk
 
-_id_of = attrgetter("id")
+_by_id = attrgetter("id")
 
 
 class Settings(Struct, frozen=True):
@@ -85,18 +85,21 @@ class FormatReader:
         every = [name for module in formats.some(url.format) for name in module.QUIET]
         self._quiet_starts = tuple(name[:-1] for name in every if name.endswith("*"))
         self._settings = _settings_of(url.layout)
+        self._id_at = url.layout.at("id")
         self._distinct = Distinct()
         self.forget = self._distinct.forget
 
     @property
     def layouts(self) -> Iterable[Layout]:
         deeper = [layout(f"/{{service}}/{folder}/{{id}}") for folder in sorted(self._folders)]
-        return (self._settings, self._layout, *deeper)
+        own = () if self._settings is None else (self._settings,)
+        return (*own, self._layout, *deeper)
 
     def services(self, names: Names) -> Iterable[str]:
         if self._is_default:
             return (self._name(names[0]),) if len(names) == 1 else ()
-        holes = self._layout.folder.match(names)
+        # Where no node is the service's own it is there while an instance is.
+        holes = (self._layout.folder if self._settings is not None else self._layout).match(names)
         return () if holes is None else (name_service(self._service, holes),)
 
     def owners(self, names: Names) -> Iterable[str]:
@@ -106,16 +109,16 @@ class FormatReader:
                 return (self._name(names[0]),)
             return ()
         holes = self._layout.match(names)
-        if holes is None:
+        if holes is None and self._settings is not None:
             holes = self._settings.match(names)
         return () if holes is None else (name_service(self._service, holes),)
 
     def read(self, service: str, names: Names, event: Data) -> Value | None:
-        if len(names) == len(self._settings.segments):
+        if self._is_settings(names):
             return self._read_settings(names, event)
-        name = names[-1]
-        node = formats.Node(name, event.data)
-        if self._is_quiet(name) and not (self._format == "auto" and node.object):
+        id = self._id_of(names)
+        node = formats.Node(id, event.data)
+        if self._is_quiet(id) and not (self._format == "auto" and node.object):
             return None
         if names[0] in self._kept and not formats.claimant(node):
             return KEPT
@@ -124,7 +127,7 @@ class FormatReader:
         except BadData as error:
             if event.stat.has_children and settings.is_empty(event.data):
                 return Told(None, (_deeper(event.path),))
-            return self._unread(name, event, Problem(event.path, error.what, error.cure))
+            return self._unread(id, event, Problem(event.path, error.what, error.cure))
         if parsed is None:
             return None
         registration, left_out = (
@@ -135,8 +138,8 @@ class FormatReader:
             registration = labelled(registration, self._label)
         stat = event.stat
         instance = Instance(
-            name,
-            to_label(name),
+            id,
+            to_label(id),
             event.path,
             registration,
             stat.ctime,
@@ -152,9 +155,9 @@ class FormatReader:
         return Told(instance, problems)
 
     def refuse(self, service: str, names: Names, problem: Problem) -> Value:
-        if len(names) == len(self._settings.segments) or self._is_quiet(names[-1]):
+        if self._is_settings(names) or self._is_quiet(id := self._id_of(names)):
             return Told(None, (problem,))
-        return self._unread(names[-1], None, problem)
+        return self._unread(id, None, problem)
 
     def assemble(
         self, name: str, path: str, values: Sequence[Value], before: Service | None
@@ -203,7 +206,7 @@ class FormatReader:
         yield from walk(instances, note_ttls)
         if ttls and chosen.ttl is None:
             chosen = replace(chosen, ttl=min(ttls))
-        if (yield from sort(instances, _id_of)):
+        if (yield from sort(instances, _by_id)):
             yield from sort(instances, attrgetter("id", "path"))
         known = before.instances if before else ()
         distinct = yield from self._distinct.make(name, instances, known, problems)
@@ -214,6 +217,13 @@ class FormatReader:
 
     def _name(self, name: str) -> str:
         return name if self._service == "{service}" else name_service(self._service, {"service": name})
+
+    def _is_settings(self, names: Names) -> bool:
+        return self._settings is not None and len(names) == len(self._settings.segments)
+
+    def _id_of(self, names: Names) -> str:
+        """The name of an instance's node, or of one above it where the layout says so."""
+        return names[-1] if self._is_default or self._id_at is None else names[self._id_at]
 
     def _is_quiet(self, name: str) -> bool:
         return name in self._quiet or name.startswith(self._quiet_starts)
@@ -237,9 +247,9 @@ class FormatReader:
         return Settings(read, inherits, problems)
 
     @staticmethod
-    def _unread(name: str, event: Data | None, problem: Problem) -> Told:
+    def _unread(id: str, event: Data | None, problem: Problem) -> Told:
         stat = event.stat if event is not None else UNSEEN
-        return Told(unread(name, problem.path, stat, problem.what), (problem,))
+        return Told(unread(id, problem.path, stat, problem.what), (problem,))
 
 
 def labelled(registration: Registration, label: str) -> Registration:
@@ -268,12 +278,14 @@ def _parser(url: RegistryURL) -> Callable[[formats.Node], Registration | formats
     return lambda node: presets.parse(preset, node)
 
 
-def _settings_of(where: Layout) -> Layout:
-    """Where a service's own node stands: the one that names it, or the folder of its instances."""
+def _settings_of(where: Layout) -> Layout | None:
+    """Where a service's own node stands: the one that names it, or the folder of its instances. None where
+    each instance has a node of its own that names it."""
     if not where.by_service:
         return where.folder
     texts = where.text.split("/")
-    return layout("/".join(texts[: texts.index("{service}") + 1]))
+    named = texts[: texts.index("{service}") + 1]
+    return None if "{id}" in named else layout("/".join(named))
 
 
 def renew(service: Service, before: Service | None) -> Service:

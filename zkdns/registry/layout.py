@@ -56,13 +56,19 @@ class Layout:
 
     @property
     def folder(self) -> Layout:
-        """The layout of the folders that hold the nodes: the service is there while its folder is."""
-        return _build(self.segments[:-1])
+        """The layout of the folders that hold the ids, or the nodes where there are none: the service is
+        there while its folder is."""
+        at = self.at("id")
+        return _build(self.segments[: len(self.segments) - 1 if at is None else at])
+
+    def at(self, hole: str) -> int | None:
+        """Which of the segments is this hole."""
+        return next((n for n, segment in enumerate(self.segments) if segment.hole == hole), None)
 
     @property
     def by_service(self) -> bool:
         """Whether the path names the service."""
-        return any(segment.hole == "service" for segment in self.segments)
+        return self.at("service") is not None
 
 
 @lru_cache(256)
