@@ -488,6 +488,19 @@ async def test_files_that_are_no_segments_are_let_be(desk: Desk) -> None:
     assert (desk.directory / "journal-notes.zkdns").exists()
 
 
+@pytest.mark.parametrize("middle", ["-99999999999999", "1_0", " 5", "\u0663" * 15, "9" * 230, ""])
+async def test_what_python_reads_as_a_number_is_a_moment_only_where_it_is_digits(
+    desk: Desk, middle: str
+) -> None:
+    """One such name was the moment to which the journal reached back, and too old to be kept."""
+    other = desk.directory / f"journal-{middle}.zkdns"
+    other.write_text("mine")
+    began = desk.now
+    await desk.put("a")
+    assert read_changes(desk.directory, Query()).since == pytest.approx(began, abs=0.01)
+    assert other.read_text() == "mine"
+
+
 async def test_each_writing_is_on_the_disk_before_it_counts_as_written_and_so_is_a_new_segments_name(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ removed stays beside what is kept, and counts for nothing.
 
 from __future__ import annotations
 
+import re
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ MAX_BYTES = 1024 * MIB
 """What is read of one."""
 
 SUFFIX = ".zkdns"
+
+_DIGITS = re.compile("[0-9]{1,15}")
 
 SET_BACK = 1.0
 """Seconds by which a file may be ahead of the clock before that was set back."""
@@ -33,8 +36,11 @@ class Dated(Struct, frozen=True):
         return directory / f"{self.prefix}{int(began * 1000):015d}{SUFFIX}"
 
     def began_at(self, path: Path) -> float:
-        """ValueError where its name tells no moment."""
-        return int(path.name.removeprefix(self.prefix).removesuffix(SUFFIX)) / 1000
+        """ValueError where its name tells no moment: Python reads more as a number than `path` writes."""
+        digits = path.name.removeprefix(self.prefix).removesuffix(SUFFIX)
+        if not _DIGITS.fullmatch(digits):
+            raise ValueError(path.name)
+        return int(digits) / 1000
 
     def paths_in(self, directory: Path, now: float = float("inf")) -> list[Path]:
         """The files, oldest first. Those that are ahead of `now` are of a clock that was set back since:
