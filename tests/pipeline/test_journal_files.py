@@ -781,6 +781,19 @@ async def test_a_journal_that_could_not_be_written_is_tried_again_though_the_clo
     await desk.files.close()
 
 
+async def test_a_folder_that_was_moved_is_written_to_no_more(desk: Desk) -> None:
+    """Who keeps an old state directory so had the journal go on there, where nobody looks."""
+    await desk.put("a")
+    moved = desk.directory.with_name("moved")
+    desk.directory.rename(moved)
+    desk.directory.mkdir()
+    (before,) = segments(moved)
+    size = before.stat().st_size
+    await desk.put("b")
+    assert before.stat().st_size == size
+    assert {i.id for i in read_world(desk.directory, desk.now).services()["web"].instances} == {"a", "b"}
+
+
 async def test_a_segment_that_somebody_removes_is_followed_by_another(desk: Desk) -> None:
     await desk.put("a")
     for path in segments(desk.directory):

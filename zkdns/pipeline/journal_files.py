@@ -93,6 +93,8 @@ class JournalFiles:
         self._unwritten = b""
         """Of what is being written, what a reader does not have yet."""
         self._file: int | None = None
+        self._path = directory
+        """Where that stands."""
         self._began_at = self._again_at = float("-inf")
         self._believed_at = float("-inf")
         """When the clock is believed that was set far ahead: until then nothing is too old."""
@@ -181,8 +183,8 @@ class JournalFiles:
             self._follow_clock(now, by)
             if journal_undated.is_first_set(now, by):
                 await self._date(by)
-            if self._file is not None and not os.fstat(self._file).st_nlink:
-                self._close()  # somebody removed it: what is written there nobody reads
+            if self._file is not None and await asyncio.to_thread(_has_gone, self._path, self._file):
+                self._close()  # somebody removed it, or its folder: what is written there nobody reads
             if self._aside.waits:
                 with suppress(OSError):  # the journal itself tells of it, and the sums of what is lost
                     await asyncio.to_thread(self._write_aside, self._aside.take(), now)
@@ -307,7 +309,7 @@ class JournalFiles:
             text = b""
         if services is not None:
             self._close()
-            path = SEGMENTS.path(self._directory, now)
+            path = self._path = SEGMENTS.path(self._directory, now)
             snapshot = journal_lines.spell_snapshot(services, now, self._topology(), set(self._away))
             try:
                 with create_aside(path) as file:
@@ -374,3 +376,11 @@ class JournalFiles:
         days = self._days if now >= self._believed_at else float("inf")
         kept = SEGMENTS.remove_old(self._directory, room.limit - room.aside, now, days * 86_400, room.free)
         room.kept = kept - room.written
+
+
+def _has_gone(path: Path, file: int) -> bool:
+    """Whether this open file is not at its place any more."""
+    try:
+        return not os.path.samestat(path.lstat(), os.fstat(file))
+    except OSError:
+        return True
