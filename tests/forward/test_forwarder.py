@@ -300,6 +300,20 @@ async def test_silence_ends_in_servfail_after_two_seconds_and_one_repeated_packe
         assert forwarder.status().upstreams[0].state == "dead"
 
 
+async def test_who_asks_for_names_that_nobody_answers_for_ends_no_upstream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zkdns.forward.upstream.SILENCE", 1.9)  # a busy machine is late with its probe
+    async with run(silent) as up, forwarding(up) as forwarder:
+        await until(lambda: up.seen)
+        await asyncio.sleep(0.1)
+        assert (await ask(forwarder, "dead.example")).rcode() == dns.rcode.SERVFAIL
+        assert forwarder.status().upstreams[0].state == "healthy"
+        up.hush = True
+        assert (await ask(forwarder, "dead2.example")).rcode() == dns.rcode.SERVFAIL
+        assert forwarder.status().upstreams[0].state == "dead"
+
+
 async def test_a_lost_datagram_is_sent_again() -> None:
     async with run(silent) as up, forwarding(up) as forwarder:
 

@@ -16,6 +16,7 @@ from zkdns.forward.upstream import (
     CASE_LOSSES,
     CLEAN_PROBES,
     PROBE_DEAD,
+    PROBE_LOOP,
     RELEARN,
     SILENCE,
     Upstream,
@@ -190,3 +191,26 @@ def test_a_probe_is_an_attempt_of_this_moment_as_its_upstream_can_take_it(
     assert (attempt.upstream, attempt.sent_at, attempt.edns) == (upstream, 7.0, edns)
     asked = dns.message.from_wire(attempt.packet)
     assert (asked.id, asked.question[0].to_text(), asked.edns) == (attempt.ident, ". IN NS", edns - 1)
+
+
+def test_who_is_silent_is_probed_before_that_is_held_against_it(upstream: Upstream) -> None:
+    """Nobody answers for some names: who asked for those had it given up, and others had expired answers."""
+    upstream.probed(True, False, 0.0)
+    assert not is_lost(upstream, 10.0, 10.5)
+    assert upstream.probe_at == 10.5
+    upstream.heard(10.6, 0.1)
+    upstream.probed(True, False, 10.6)
+    assert not is_lost(upstream, 10.0, 12.0)
+    assert upstream.probe_at > 60.0, "no sooner, where it answered since"
+    assert is_lost(upstream, 100.0, 100.0 + SILENCE), "and where it doesn't it is given up as soon as ever"
+
+
+def test_one_that_is_given_up_is_probed_at_its_own_times(upstream: Upstream) -> None:
+    upstream.loop(0.0)
+    upstream.silent(10.0, 10.5)
+    assert upstream.probe_at == PROBE_LOOP
+    upstream.probed(True, False, 30.0)
+    upstream.broke("connection refused", 40.0)
+    before = upstream.probe_at
+    upstream.silent(40.0, 40.5)
+    assert upstream.probe_at == before

@@ -67,11 +67,14 @@ class Upstream(Struct, eq=False):
             self.why = self.why if self.looping else ""
 
     def silent(self, sent_at: float, now: float) -> None:
-        """An attempt got no reply in its time; one that answered others meanwhile is just slow."""
+        """An attempt got no reply in its time; one that answered others meanwhile is just slow. A probe shows
+        whether it is: nobody may answer for a name, and who asks for such names is not to end its life."""
         if self.heard_at < sent_at:
             self.silent_since = min(self.silent_since, sent_at)
             if now - self.silent_since >= SILENCE:
                 self._die("no reply", now)
+            elif self.usable:
+                self.probe_at = min(self.probe_at, now)
 
     def broke(self, why: str, now: float) -> None:
         self._die(why, now)
