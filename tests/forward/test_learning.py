@@ -214,3 +214,26 @@ def test_one_that_is_given_up_is_probed_at_its_own_times(upstream: Upstream) -> 
     before = upstream.probe_at
     upstream.silent(40.0, 40.5)
     assert upstream.probe_at == before
+
+
+def ask_one_that_refuses_edns(upstream: Upstream, now: float) -> Attempt:
+    """A question that is refused with EDNS and answered without; the second attempt."""
+    one, first = asked(upstream, now)
+    one.receive(first, first.packet[:2] + b"\x81\x81" + bytes(8), now)
+    again = one.due(now)
+    assert again is not None
+    assert not again.edns
+    one.receive(again, reply(again), now)
+    assert isinstance(one.outcome, Answered)
+    return again
+
+
+def test_one_that_speaks_edns_is_asked_so_whatever_is_behind_it(upstream: Upstream) -> None:
+    """A forwarder hands on what the owner of one name says: for an hour nobody was given signatures."""
+    converse(upstream, 1.0, keeps_case=True)
+    ask_one_that_refuses_edns(upstream, 2.0)
+    assert upstream.speaks_edns(2.0)
+    ask_one_that_refuses_edns(upstream, 1.0 + RELEARN)
+    assert upstream.speaks_edns(1.0 + RELEARN)
+    ask_one_that_refuses_edns(upstream, 1.1 + RELEARN)
+    assert not upstream.speaks_edns(1.1 + RELEARN), "it may be another one by now"

@@ -194,6 +194,8 @@ class Resolution(Struct, eq=False):
     def _take(self, attempt: Attempt, message: Message, now: float) -> None:
         """A whole reply to this question: whether it is the answer."""
         upstream = attempt.upstream
+        if message.edns:
+            upstream.edns_heard_at = now
         refuses_edns = message.rcode in (FORMERR, NOTIMP) and not message.edns
         if attempt.edns and (refuses_edns or message.rcode == BADVERS):
             return self._retry(attempt, now, edns=False)
@@ -202,8 +204,8 @@ class Resolution(Struct, eq=False):
             if upstream.trusted and (errors := ede.read(message.options)):
                 self._said = Failed(*errors[0])
             return self._pass(attempt, rcode_name(message.rcode))
-        if not attempt.edns and upstream.edns:
-            upstream.edns, upstream.edns_learned = False, now
+        if not attempt.edns:
+            upstream.refused_edns(now)
         followed = follow(message, self.question)
         if followed is None:
             self._answered = True

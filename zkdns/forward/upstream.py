@@ -44,6 +44,7 @@ class Upstream(Struct, eq=False):
     case_learned: float = 0.0
     edns: bool = True
     edns_learned: float = 0.0
+    edns_heard_at: float = -math.inf
     probe_at: float = -math.inf
     probe_gap: float = PROBE_DEAD[0]
     clean_probes: int = 0
@@ -112,6 +113,12 @@ class Upstream(Struct, eq=False):
         if not self.edns and now - self.edns_learned > RELEARN:
             self.edns = True
         return self.edns
+
+    def refused_edns(self, now: float) -> None:
+        """It answered a question without EDNS that it had refused with it. Where it spoke EDNS lately, that
+        was whoever it passed the question on to."""
+        if self.edns and now - self.edns_heard_at > RELEARN:
+            self.edns, self.edns_learned = False, now
 
     def preserves_case(self, now: float) -> bool:
         if not self.keeps_case and now - self.case_learned > RELEARN:
