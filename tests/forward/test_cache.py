@@ -543,6 +543,21 @@ def test_additional_records_are_given_all_or_none_and_without_tc() -> None:
         assert answered.answer
 
 
+def test_an_answer_of_thousands_is_cut_without_a_look_at_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of hundreds who waited for it over UDP cost half a millisecond."""
+    looks: list[int] = []
+    end_of = Stored._end_of
+    monkeypatch.setattr(Stored, "_end_of", lambda self, n: looks.append(n) or end_of(self, n))
+    wire = query()
+    kept = stored(
+        wire, replied(wire, "\n".join(f"{NAME} 60 A 10.0.{n // 250}.{n % 250}" for n in range(4000)))
+    )
+    answered = served(kept, wire, 0.0, 512)
+    assert answered.flags & dns.flags.TC
+    assert len(answered.answer[0]) == (512 - len(wire)) // 16
+    assert len(looks) <= 14
+
+
 def test_what_is_told_beside_an_answer_is_charged_with_it() -> None:
     wire = query(use_edns=0)
     made = dns.message.from_wire(replied(wire, f"{NAME} 60 A 192.0.2.1"))

@@ -8,6 +8,7 @@ each reply. The native engine's `stored` is this module's twin, byte for byte.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
 from struct import Struct
@@ -190,12 +191,10 @@ class Stored:
     def _cut(self, query: bytes, end: int, limit: int, whole: bytes, tail: bytes) -> bytes:
         """Additional records go first, without TC (RFC 2181, section 9); then the rest, with it."""
         room = limit - end - len(tail)
-        ends = [0, *(end for _, end, _ in _MARK.iter_unpack(self.marks))]
-        kept = len(ends) - 1
         wanted = self.heads.counts[0] + self.heads.counts[1]
-        while kept and ends[kept] > room:
-            kept -= 1
-        if wanted < kept < len(ends) - 1:
+        every = len(self.marks) // _MARK.size
+        kept = bisect_right(range(every), room, key=self._end_of)  # thousands fit a reply over TCP
+        if wanted < kept < every:
             kept = wanted  # a cut RRset in the additional section would pass for a whole one
         counts = []
         left = kept
@@ -207,7 +206,13 @@ class Stored:
             head[0] |= 0x02
         head[4:8] = counts[0].to_bytes(2, "big") + counts[1].to_bytes(2, "big")
         head[8:10] = (counts[2] + bool(tail)).to_bytes(2, "big")
-        return query[:2] + bytes(head) + query[12:end] + self.body[: ends[kept]] + tail
+        stop = self._end_of(kept - 1) if kept else 0
+        return query[:2] + bytes(head) + query[12:end] + self.body[:stop] + tail
+
+    def _end_of(self, n: int) -> int:
+        """Where the record of this number ends."""
+        end: int = _MARK.unpack_from(self.marks, n * _MARK.size)[1]
+        return end
 
     # --- what the native engine reads, beside body, marks, others, errors and times --------------------
 
