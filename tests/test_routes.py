@@ -22,6 +22,7 @@ from zkdns.routes import (
     parse_target,
     parse_tiers,
     spell_route,
+    tell_laid,
 )
 
 names = st.sampled_from(["web", "web-v1", "canary.web", "web@dc2", "canary.web@dc2", "Äpfel", "a_b"])
@@ -71,7 +72,7 @@ def test_what_is_spelled_is_read_again(
         ({"to": [{"web@": 1}]}, "[tag.]service"),
         ({"to": [{"web": 1, " web": 1}]}, "twice"),
         ({"to": [{"web": 1}], "spill": 1.1}, "spill"),
-        ({"to": [{"web": 1}], "over": -1}, "over"),
+        ({"to": [{"web": 1}], "over": -1}, "over is no number from 0 to 2592000"),
         ({"to": [{"web": 1}], "over": "1h"}, "over"),
         ({"to": [{"web": 1}], "from": "web"}, "from"),
         ({"to": [{f"t{n}": 1 for n in range(65)}]}, "more than"),
@@ -80,6 +81,11 @@ def test_what_is_spelled_is_read_again(
 def test_what_is_wrong_with_a_route_is_named(fields: dict[str, Any], word: str) -> None:
     with pytest.raises(ValueError, match=re.escape(word)):
         parse_route(fields)
+
+
+def test_seconds_are_told_in_full() -> None:
+    assert tell_laid(ramp(1_036_800.0)) == "v2 over 1036800 s"
+    assert tell_laid(ramp(0.5)) == "v2 over 0.5 s"
 
 
 def test_one_tier_needs_no_list() -> None:

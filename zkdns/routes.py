@@ -129,7 +129,7 @@ def _number(fields: Mapping[str, Any], key: str, most: float) -> float:
     if value is None:
         return 0.0
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        raise ValueError(f"{key} is no number from 0 to {most:g}")
+        raise ValueError(f"{key} is no number from 0 to {most:.15g}")
     return float(value)
 
 
@@ -166,7 +166,7 @@ def tell_laid(route: Route) -> str:
 
 
 def _tell(route: Route, is_moving: bool) -> str:
-    moves = f" over {route.over:g} s" if is_moving else ""
+    moves = f" over {route.over:.15g} s" if is_moving else ""
     return f"{tell_tiers(route.tiers)}{moves}{f', spill {float(route.spill):g}' if route.spill else ''}"
 
 

@@ -83,6 +83,7 @@ FLAGS = """
 2 explain web BOGUS --registry file:ok.toml            : 'BOGUS', AAAA
 2 explain web --client me --registry file:ok.toml      : 'me', IP address
 2 explain web --if drian=web/a --registry file:ok.toml : 'drian=web/a', drain=web/a
+2 explain web --at 14:02 --registry file:ok.toml         : --registry and --at, the server that is asked
 2 explain a..b --registry file:ok.toml                 : 'a..b', label
 """
 """The exit code, the command line, and what the one line must hold."""

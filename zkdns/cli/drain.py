@@ -87,7 +87,7 @@ def tell(name: str, service: str, outcome: Outcome) -> None:
         say("some whom a replica told had to make room for others there; they too were waited for")
     _tell_replicas(name, outcome)
     given, back = len(holders.given), len(holders.back)
-    span = f"{TIMES_TTL * outcome.ttl:g} s, twice the TTL"
+    span = f"{TIMES_TTL * outcome.ttl:.15g} s, twice the TTL"
     if not given:
         say(f"no client was given {name} within {span}")
         return
@@ -132,10 +132,10 @@ def tell_open(outcome: Outcome, timeout: float) -> str:
     """What is open at the end of the time, in a line."""
     held, giving = len(outcome.holders.left), outcome.giving
     if held or outcome.holders.given:
-        clients = f"after {timeout:g} s {plural(held, 'client')} may still hold it"
+        clients = f"after {timeout:.15g} s {plural(held, 'client')} may still hold it"
         return f"{clients}, and {some_of(giving, MAX_NAMED)} may give it still" if giving else clients
     if giving:
-        return f"after {timeout:g} s {some_of(giving, MAX_NAMED)} may give it still"
+        return f"after {timeout:.15g} s {some_of(giving, MAX_NAMED)} may give it still"
     return "no replica told who was given it"
 
 

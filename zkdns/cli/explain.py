@@ -144,9 +144,12 @@ def _zone_of(server: str) -> str:
 
 def _refuse_beside_server() -> None:
     """What would say nothing to a server, which has a registry and zones of its own."""
+    asks = "--server" if options.is_given("server") else "--at"
     for name in ("registry", "config", "zone", "failover"):
         if options.is_given(name):
-            raise click.UsageError(f"--{name} and --server don't go together: the server has its own")
+            raise click.UsageError(
+                f"--{name} and {asks} don't go together: the server that is asked has its own"
+            )
 
 
 def _ask_server(
