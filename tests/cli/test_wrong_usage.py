@@ -172,3 +172,21 @@ def test_an_argument_that_is_no_text_is_named(words: list[str], capsys: pytest.C
     """Bytes that the locale's encoding doesn't know (PEP 383): they can't be sent."""
     code, line = fails([*words, "--server", "http://127.0.0.1:1"], capsys)
     assert (code, "'w\\udcf6b' is no text in" in line) == (2, True), line
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MemoryError(), "zkdns: out of memory"),
+        (RuntimeError("can't start new thread"), "zkdns: can't start new thread"),
+        (RuntimeError("odd"), "zkdns: a fault of its own: RuntimeError: odd (ZKDNS_DEBUG=1 shows where)"),
+    ],
+)
+def test_what_this_machine_lacks_is_no_fault_of_ours(
+    error: Exception, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli.commands, "main", fail)
+    assert cli._run(["services"]) == (1, line)

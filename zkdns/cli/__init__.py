@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import click
 
 from zkdns import __version__
+from zkdns.lack import is_local_lack, reason
 from zkdns.model import ConfigError, ListenError
 from zkdns.printable import printable
 
@@ -182,6 +183,8 @@ def _explain(error: Exception, args: Sequence[str]) -> tuple[int, str]:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return 1, f"zkdns: {where}{_one_line(error.strerror)}"
+    if is_local_lack(error):
+        return 1, f"zkdns: {reason(error)}"
     fault = _one_line(f"{type(error).__name__}: {error}")
     return 1, f"zkdns: a fault of its own: {fault} (ZKDNS_DEBUG=1 shows where)"
 
