@@ -28,3 +28,11 @@ def test_a_reverse_name_gives_its_address() -> None:
 )
 def test_what_only_looks_like_a_reverse_name_has_no_address(name: bytes) -> None:
     assert names.address_of(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [("a.b.example.com", "example.com"), ("example.com", "example.com"), ("com", "com"), ("", "")],
+)
+def test_a_domain_is_the_last_two_labels(name: str, domain: str) -> None:
+    assert names.domain_of(names.wire(name)) == names.wire(domain)

@@ -584,6 +584,16 @@ async def test_who_asks_for_much_keeps_no_other_network_waiting_to_be_sent() -> 
         assert "other.example.com." in [seen.name.lower() for seen in up.queries[:5]]
 
 
+async def test_who_registered_many_host_names_keeps_those_of_other_domains_waiting_no_longer() -> None:
+    async with run(addresses("192.0.2.1")) as up, forwarding(up) as forwarder:
+        names = [*(f"n{n}.busy.example" for n in range(20)), "db.quiet.example"]
+        found = [asyncio.create_task(forwarder.resolve(name)) for name in names]
+        await asyncio.wait(found)
+        asked = [seen.name.lower() for seen in up.queries]
+        assert asked.index("db.quiet.example.") <= 5
+        assert len(asked) == 2 * len(names)
+
+
 async def test_what_we_ask_for_ourselves_no_client_takes_the_place_of() -> None:
     async with run(silent, hush=True) as up, forwarding(up) as forwarder:
         for n in range(MAX_IN_FLIGHT):

@@ -76,6 +76,12 @@ def suffixes(name: bytes) -> Iterator[bytes]:
         at += 1 + name[at]
 
 
+def domain_of(name: bytes) -> bytes:
+    """The last two labels of a name, or what it has."""
+    tails = [name, *suffixes(name)]
+    return tails[max(len(tails) - 2, 0)]
+
+
 def each(run: bytes) -> Iterator[bytes]:
     """The names that stand in a run, one behind the other."""
     at = start = 0

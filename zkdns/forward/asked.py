@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from zkdns.dns import names
 from zkdns.forward.load import Room
 from zkdns.forward.pending import Pending
 from zkdns.forward.stored import Kept
@@ -33,6 +34,12 @@ class Asked(Struct, eq=False):
     waiting: list[Pending] = []
     room: Room = field(default_factory=lambda: Room(MAX_WAITERS))
     patience: Alarm | None = None
+
+    @property
+    def whose(self) -> bytes:
+        """In whose turns it is sent, and what comes read: the network's; what we ask for ourselves has those
+        of its domain, for who owns that says how much comes."""
+        return self.network if self.network is not None else names.domain_of(self.key[:-5])
 
     def wait(self, pending: Pending, network: bytes | None) -> None:
         """One more of this network's waits, None for ours."""

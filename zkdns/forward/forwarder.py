@@ -258,7 +258,7 @@ class Forwarder:
         if is_large:  # until then it has its place: what was read takes much more room than it came with
             self._questions.hold_place(asked.client)
             take = partial(self._leave_and_take, asked, outcome)
-        self._intake.work_out(judging, take, asked.network or b"", large=is_large)
+        self._intake.work_out(judging, take, asked.whose, large=is_large)
 
     def _leave_and_take(self, asked: Asked, outcome: Answered, judged: Callable[[], Judged]) -> None:
         self._questions.leave_place(asked.client)

@@ -108,7 +108,7 @@ class Questions:
         """It is sent when its network's turn comes."""
         self._asked[in_flight_key(asked.key, asked.rd)] = asked
         self._load.start(asked.client)
-        self._unsent.put(asked.network or b"", asked)
+        self._unsent.put(asked.whose, asked)
         if self._next_send is None:
             self._next_send = asyncio.get_running_loop().call_soon(self._send_some)
 
@@ -154,7 +154,7 @@ class Questions:
         resolution = Resolution(asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw)
         asked.transport = Transport(
             resolution, self._clock, partial(self._finish, asked), self._readers, self._intake, self._alarms,
-            whose=asked.network or b"",
+            whose=asked.whose,
         )  # fmt: skip
         asked.transport.step()
 
