@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
@@ -12,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import Queue
+from types import SimpleNamespace
 
 import pytest
 from kazoo.client import KazooClient
@@ -23,6 +26,7 @@ from support.zookeeper import ZooKeeperServer, finish
 from zkdns import cli
 from zkdns.cli.found_as import dns_names, loopback_warning
 from zkdns.cli.keeper import Keeper
+from zkdns.cli.register import Vouched
 from zkdns.cli.running import TtlCheck
 from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.url import is_node_name
@@ -243,6 +247,37 @@ def test_what_a_ttl_check_leaves_behind_ends_with_it(tmp_path: Path) -> None:
     words = ("sh", "-c", f"sleep 600 & echo $! > '{pid_file}'")
     assert TtlCheck(words, {}, 5.0, lambda good, why: None)._run() == ""
     until(lambda: _is_gone(int(pid_file.read_text())), "the check's child ends")
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EAGAIN, "x"), OSError(errno.EMFILE, "x"), MemoryError()])
+def test_a_ttl_check_that_this_machine_can_not_run_leaves_all_as_it_was(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That there is no process more says nothing of the instance: it was unregistered."""
+    wanted: list[bool] = []
+    vouched = Vouched(SimpleNamespace(want=wanted.append))  # type: ignore[arg-type]
+    told = Queue[bool | None]()
+
+    def tell(good: bool | None, why: str) -> None:
+        vouched(good, why)
+        told.put(good)
+
+    check = TtlCheck(("true",), {}, 0.01, tell)
+    check.start()
+    assert told.get(timeout=10) is True
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", fail)
+    assert {told.get(timeout=10) for _ in range(9)} <= {True, None}
+    assert told.get(timeout=10) is None
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    assert True in {told.get(timeout=10) for _ in range(9)}
+    check.stop()
+    assert wanted == [True]
+    assert capsys.readouterr().err.count("the ttl check can't be run (") == 1
 
 
 def _is_gone(pid: int) -> bool:

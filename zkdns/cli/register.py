@@ -168,9 +168,14 @@ class Vouched:
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
         self._before: bool | None = None
+        self._lacking = ""
 
-    def __call__(self, good: bool, why: str) -> None:
-        if good != self._before:
+    def __call__(self, good: bool | None, why: str) -> None:
+        lacking = why if good is None else ""
+        if lacking and lacking != self._lacking:
+            say(f"the ttl check can't be run ({why}): as it was")
+        self._lacking = lacking
+        if good is not None and good != self._before:
             self._before = good
             if not good:
                 say(f"the ttl check fails ({why}): not registered")

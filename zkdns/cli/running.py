@@ -18,6 +18,7 @@ from typing import Final
 from zkdns.cli import Failure
 from zkdns.cli.signals import Signals
 from zkdns.health.processes import kill_group
+from zkdns.lack import is_local_lack, reason
 
 ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 PASSED_ON: Final = (
@@ -168,15 +169,20 @@ def _wait_for_ending(signals: Signals, seconds: float | None) -> None:
         graves.dig()
 
 
+class Lacking(Exception):
+    """The command could not be run for want of what this machine lacks, as the text says."""
+
+
 class TtlCheck:
-    """Runs a command every `interval` seconds and tells whether it succeeded in that time."""
+    """Runs a command every `interval` seconds and tells whether it succeeded in that time; None where it
+    could not be run for a lack of ours, which says nothing of whom it vouches for."""
 
     def __init__(
         self,
         words: Sequence[str],
         environment: Mapping[str, str],
         interval: float,
-        tell: Callable[[bool, str], None],
+        tell: Callable[[bool | None, str], None],
     ) -> None:
         self._words = words
         self._environment = {**without_secrets(os.environ), **environment}
@@ -196,13 +202,18 @@ class TtlCheck:
 
     def _work(self) -> None:
         while not self._stopping.is_set():
-            why = self._run()
+            good: bool | None
+            try:
+                why = self._run()
+                good = not why
+            except Lacking as lacking:
+                good, why = None, str(lacking)
             if not self._stopping.is_set():
-                self._told(not why, why)
+                self._told(good, why)
                 self._stopping.wait(self._interval)
 
     def _run(self) -> str:
-        """What is wrong, or ""."""
+        """What is wrong, or ""; Lacking."""
         try:
             with graves.lock:
                 self._process = subprocess.Popen(
@@ -213,8 +224,11 @@ class TtlCheck:
                     start_new_session=True,
                 )
                 graves.own(self._process.pid)
-        except OSError as error:
-            return f"can't run {self._words[0]}: {error.strerror}"
+        except (OSError, MemoryError) as error:
+            if is_local_lack(error):
+                raise Lacking(reason(error)) from error
+            why = error.strerror if isinstance(error, OSError) else ""
+            return f"can't run {self._words[0]}: {why}"
         try:
             code = self._process.wait(self._interval)
         except subprocess.TimeoutExpired:
