@@ -271,10 +271,9 @@ def test_a_ttl_check_that_this_machine_can_not_run_leaves_all_as_it_was(
 
     popen = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", fail)
-    assert {told.get(timeout=10) for _ in range(9)} <= {True, None}
-    assert told.get(timeout=10) is None
+    assert any(told.get(timeout=10) is None for _ in range(200))
     monkeypatch.setattr(subprocess, "Popen", popen)
-    assert True in {told.get(timeout=10) for _ in range(9)}
+    assert any(told.get(timeout=10) for _ in range(200))
     check.stop()
     assert wanted == [True]
     assert capsys.readouterr().err.count("the ttl check can't be run (") == 1
