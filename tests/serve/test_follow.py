@@ -353,11 +353,19 @@ async def test_an_alias_may_come_home_and_leave_again(server: Server) -> None:
 
 @pytest.mark.parametrize("flags", [0, dns.flags.CD])
 @pytest.mark.parametrize("do", [False, True])
+@pytest.mark.parametrize("name", ["db.example.net", "again.example.org"])
 async def test_what_an_alias_leads_to_is_asked_as_it_was_asked_for(
-    server: Server, do: bool, flags: int
+    server: Server, name: str, do: bool, flags: int
 ) -> None:
     """Whoever validates himself (CD, DO) is to have what is signed, whether that is sound or not."""
-    await server.ask("db.example.net", flags=dns.flags.RD | flags, want_dnssec=do)
+    await server.ask(name, flags=dns.flags.RD | flags, want_dnssec=do)
+    assert server.upstream.queries[-1].name.lower() == "real.example.org."
     seen = server.upstream.queries[-1].message
     assert seen.flags & dns.flags.CD == flags
     assert bool(seen.ednsflags & dns.flags.DO) is do
+
+
+async def test_who_wants_no_recursion_is_led_home_and_not_out_again(server: Server) -> None:
+    answered = await server.ask("again.example.org", flags=0)
+    assert said(answered) == ["again.example.org. db.example.net.", "db.example.net. real.example.org."]
+    assert [seen.name.lower() for seen in server.upstream.queries] == ["again.example.org."]

@@ -65,10 +65,8 @@ class Following:
         leaves = _leaves(request) + 1
         if leaves > MAX_LEAVES:
             return fail(request, SERVFAIL, _TO_AND_FRO, request.ra)
-        flags = ASK_DO if request.edns is not None and request.edns.do else 0
-        flags |= ASK_CD if request.packet[3] & CD else 0
         question = alias.name + request.packet[request.end - 4 : request.end]
-        query = _Rest(spell_query(0, question, True, flags, edns=True), request, leaves)
+        query = _Rest(spell_query(0, question, True, _flags(request), edns=True), request, leaves)
         rest = self._forwarder.answer(query, request.client)
         if isinstance(rest, bytes):
             return join(request, alias, rest)
@@ -87,7 +85,8 @@ class Following:
             pending.deliver(message)
             return
         question = home + request.packet[request.end - 4 : request.end]
-        packet = spell_query(0, question, True, 0, edns=request.edns is not None)
+        rd = bool(request.packet[2] & 1)
+        packet = spell_query(0, question, rd, _flags(request), edns=request.edns is not None)
         rest = _Rest(packet, request, _leaves(request))
         denies = self._forwarder is not None and self._forwarder.denies_private
 
@@ -118,6 +117,12 @@ class Following:
                 return
             reply = failed
         pending.deliver(reply)
+
+
+def _flags(request: Request) -> int:
+    """What was asked of whatever an alias leads to: it may lead on from there."""
+    flags = ASK_DO if request.edns is not None and request.edns.do else 0
+    return flags | (ASK_CD if request.packet[3] & CD else 0)
 
 
 def _leaves(request: Request) -> int:
