@@ -224,11 +224,17 @@ def test_one_that_had_to_forget_some_may_have_told_anybody(monkeypatch: pytest.M
     assert (outcome.is_over, outcome.is_known, outcome.holders.given, at) == (True, False, {}, 2 * TTL)
 
 
-def test_where_no_replica_can_be_asked_nobody_is_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_replica_can_be_asked_nobody_is_waited_for_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     gone = Replica()
     gone.away = "refused"
     outcome, at = World(monkeypatch, gone=gone).wait()
     assert (outcome.is_over, at) == (False, HOPELESS_SECONDS)
+    drain.tell("web/a", "web", outcome)
+    told = capsys.readouterr().out
+    assert "is away" in told
+    assert "no client" not in told, "that there is none is not known"
 
 
 def test_a_route_that_leads_to_it_has_a_ttl_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,8 @@ def tell(name: str, service: str, outcome: Outcome) -> None:
     given, back = len(holders.given), len(holders.back)
     span = f"{TIMES_TTL * outcome.ttl:.15g} s, twice the TTL"
     if not given:
-        say(f"no client was given {name} within {span}")
+        if outcome.ttls:  # of whom no replica told nothing is known, not even that there is nobody
+            say(f"no client was given {name} within {span}")
         return
     say(tell_back(back, given, f"{name} within {span}"))
     if not holders.left:
