@@ -36,7 +36,7 @@ from zkdns.registry import (
     settings,
 )
 from zkdns.registry import file as registry_file
-from zkdns.registry.formats import dubbo
+from zkdns.registry.formats import dubbo, registrar
 from zkdns.registry.presets import zookeeper
 from zkdns.registry.zk import portion
 from zkdns.serve import aside, clients, first_questions, following, native
@@ -51,6 +51,9 @@ DEFAULTS = Settings()
 
 WALLS: dict[str, tuple[float, ...]] = {
     "ports, tags, addresses of an instance": (fields.MAX_PORTS,),
+    "characters of the name that a registrar's service record gives to ports": (
+        registrar.MAX_NAME_CHARACTERS,
+    ),
     "`meta` keys of an instance": (fields.MAX_META,),
     "digits of a weight, or another number, that is text": (fields.MAX_DIGITS,),
     "`timeout` of a check": (settings.MAX_TIMEOUT,),

@@ -452,3 +452,33 @@ def test_a_check_waits_ten_seconds_at_most() -> None:
 def test_keys_that_nobody_reads_are_known_by_name() -> None:
     settings = {"polcy": "first", "ttl": 5, "near": "prefer", "check": {"type": "tcp", "intervall": 1}}
     assert catalog_of({"web": settings}).services["web"].settings.unknown == ("polcy", "check.intervall")
+
+
+@pytest.mark.parametrize("characters", [64, 100_000])
+def test_what_a_service_record_calls_its_ports_is_no_longer_than_a_label(characters: int) -> None:
+    """Each instance has it for each port: a record of 100 KB made half a gigabyte of eighty of them."""
+    inner = {**NAMED, "srvce": "_" + "x" * (characters - 1)}
+    nodes = {
+        "manta": {"type": "service", "service": {"service": inner}},
+        "manta/a": record("load_balancer", "10.5.0.1", ports=[80, 81]),
+    }
+    catalog = catalog_of(nodes)
+    assert [p.what.split(" is ")[0] for p in catalog.problems] == ["service.srvce"]
+    (instance,) = catalog.services["manta"].instances
+    assert instance.registration.ports == (("port2", 81),)
+
+
+def test_with_the_ports_that_it_inherits_an_instance_has_no_more_than_any_other() -> None:
+    nodes = {
+        "manta": {"type": "service", "service": {"service": NAMED}},
+        "manta/a": record("load_balancer", "10.5.0.1", ports=list(range(100, 150))),
+    }
+    catalog = catalog_of(nodes)
+    assert [p.what for p in catalog.problems] == [
+        "it has 99 ports, and 64 are taken: the others are left out"
+    ]
+    (instance,) = catalog.services["manta"].instances
+    assert instance.registration.ports[:51] == (
+        *(("x", number) for number in range(100, 150)), ("port2", 101),
+    )  # fmt: skip
+    assert len(instance.registration.ports) == 64

@@ -187,7 +187,9 @@ class FormatReader:
         def complete(some: Sequence[Instance]) -> None:
             for i in some:
                 try:
-                    whole.append(replace(i, registration=complete_one(i.registration)))
+                    registration, beyond = bounded(complete_one(i.registration))
+                    whole.append(replace(i, registration=registration))
+                    problems.extend([Problem(i.path, error.what, error.cure) for error in beyond])
                 except Exception as error:  # ours: it inherits nothing, and the others do
                     problems.append(fault(i.path, error))
                     whole.append(i)

@@ -39,6 +39,17 @@ KEPT: frozenset[str] = frozenset()
 OF_SERVICE: Final = frozenset({"load_balancer", "moray_host", "ops_host", "redis_host", "rr_host"})
 OF_ITSELF: Final = frozenset({"host", "db_host", "database"})
 
+MAX_NAME_CHARACTERS: Final = 63
+"""Of what the service's record calls the ports of each of its instances: a label of DNS has no more."""
+
+
+def _read_name(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > MAX_NAME_CHARACTERS:
+        raise ValueError
+    return value
+
+
+_NAME = Rule(f"a text of {MAX_NAME_CHARACTERS} characters at most", _read_name)
 _PORT = whole(1, 65535)
 _TTL = whole(0, 2**31 - 1)
 
@@ -63,11 +74,11 @@ class Inherited(Struct, frozen=True):
         if registration.format != "registrar":
             return registration
         port = registration.port or self.port
-        ports = list(registration.ports)
-        if self.name and port:
+        ports = registration.ports
+        if self.name and port:  # these first: there may be too many of both
             every = dict.fromkeys((port, *(number for _, number in registration.ports)))
-            ports += [(self.name, number) for number in every]
-        return replace(registration, port=port, protocol=self.protocol, ports=share(tuple(ports)))
+            ports = (*((self.name, number) for number in every), *ports)
+        return replace(registration, port=port, protocol=self.protocol, ports=share(ports))
 
 
 def claims(node: Node) -> bool:
@@ -136,19 +147,18 @@ def settings(value: Any) -> tuple[ServiceSettings, list[BadData], Inherited] | N
     wrong: list[BadData] = []
     ttl = _take(_TTL, "service.ttl", inner.get("ttl", outer.get("ttl", value.get("ttl"))), wrong)
     port = _take(_PORT, "service.port", inner.get("port"), wrong)
-    name = inner.get("srvce")
-    label = name.removeprefix("_") if isinstance(name, str) else ""
+    name = _take(_NAME, "service.srvce", inner.get("srvce"), wrong)
+    label = name.removeprefix("_") if name is not None else ""
     protocol: Protocol = "udp" if inner.get("proto") == "_udp" else "tcp"
     given = ("ttl",) if ttl is not None else ()
     return ServiceSettings(ttl=ttl, given=given), wrong, Inherited(port or 0, label, protocol)
 
 
-def _take(rule: Rule, field: str, value: object, wrong: list[BadData]) -> int | None:
+def _take(rule: Rule, field: str, value: object, wrong: list[BadData]) -> Any:
     if value is None:
         return None
     try:
-        taken: int = rule.take(field, value)
+        return rule.take(field, value)
     except BadData as error:
         wrong.append(error)
         return None
-    return taken
