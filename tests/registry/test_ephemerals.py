@@ -58,7 +58,7 @@ class World:
             while self.connection.down:
                 part, number, rest = self.connection.down.popleft()
                 if part == EVENT:
-                    self.ephemerals.watched(str(rest))
+                    self.ephemerals.watched([str(rest)])
                 else:
                     self.ephemerals.take(number, rest, self.now)
         raise AssertionError("it asks without end")
@@ -249,11 +249,11 @@ def refused() -> World:
 def test_what_was_refused_is_not_asked_for_again_until_there_is_another_connection() -> None:
     """Its ACL may be another then; each event beside it would be a request in vain."""
     world = refused()
-    world.ephemerals.watched(PATH)
+    world.ephemerals.watched([PATH])
     assert world.ephemerals.requests(world.now) == []
     world.ephemerals.connected(2)
     assert len(world.ephemerals.requests(world.now)) == 1
-    world.ephemerals.watched(PATH)
+    world.ephemerals.watched([PATH])
     assert world.ephemerals.requests(world.now) == [], "it is under way"
 
 
@@ -325,7 +325,7 @@ def test_one_that_was_refused_before_heeds_events_of_another_connection() -> Non
     (look,) = world.ephemerals.requests(world.now)
     world.ephemerals.take(look.id, Node(b"1", 1, 1, 1, 0.0, 2, 0), world.now)
     assert world.ephemerals.requests(world.now) == []
-    world.ephemerals.watched(PATH)
+    world.ephemerals.watched([PATH])
     assert len(world.ephemerals.requests(world.now)) == 1
 
 

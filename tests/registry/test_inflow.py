@@ -3,6 +3,7 @@ connection's."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -36,8 +37,11 @@ class Connection:
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
+        self.came: list[Any] = []
+        """Watch events and other frames, in order."""
         self._socket: Socket
-        self._write_sock = self._read_watch_event = self._read_sock = None
+        self._write_sock = self._read_sock = None
+        self._read_watch_event: Any = None
         self._send_request = self._write = self.client = None
         self.closes = b"the last"
 
@@ -57,7 +61,11 @@ class Connection:
     def _read_socket(self, timeout: float) -> Any:
         length = int.from_bytes(self._read(4, timeout), "big")
         frame = self._read(length, timeout)
+        if frame.startswith(b"\xff\xff\xff\xff") and len(frame) >= 28:
+            self._read_watch_event(frame, 16)
+            return None
         self.frames.append(frame)
+        self.came.append(frame)
         return -11 if frame == self.closes else None
 
 
@@ -65,8 +73,15 @@ def adopted(*pieces: bytes) -> Connection:
     connection = Connection()
     connection._socket = Socket(*pieces)
     handler = SimpleNamespace(select=None)
-    adopt(SimpleNamespace(_call=None, _connection=connection, handler=handler), lambda kind, path: None)
+    client = SimpleNamespace(_call=None, _connection=connection, handler=handler)
+    adopt(client, lambda events: connection.came.append(list(events)))
     return connection
+
+
+def event(kind: int, path: bytes, size: int | None = None) -> bytes:
+    """The frame of a watch event without its length (ZooKeeper's `WatcherEvent`). `size`: how long it says
+    that the path is."""
+    return struct.pack("!iqiiii", -1, -1, 0, kind, 3, len(path) if size is None else size) + path
 
 
 def framed(*frames: bytes) -> bytes:
@@ -113,3 +128,58 @@ def test_a_connection_that_ends_and_a_frame_beyond_measure_are_told_as_ever() ->
         adopted()._read_socket(1.0)
     with pytest.raises(ConnectionDropped, match="announces a frame"):
         adopted((MAX_FRAME + 1).to_bytes(4, "big") + b"x")._read_socket(1.0)
+
+
+def flat(came: list[Any]) -> list[Any]:
+    return [one for each in came for one in (each if isinstance(each, list) else [each])]
+
+
+def test_watch_events_that_came_together_are_handed_on_together_and_the_others_in_their_place() -> None:
+    paths = [f"/services/web/{n}" for n in range(300)]
+    events = [event(3, path.encode()) for path in paths]
+    connection = adopted(framed(*events[:200], b"a reply", *events[200:]))
+    connection._read_socket(1.0)
+    told = [(3, path) for path in paths]
+    assert connection.came == [told[:200], b"a reply", told[200:]]
+
+
+@given(st.lists(st.integers(1, 60), max_size=40))
+def test_watch_events_are_the_same_wherever_they_are_cut(lengths: list[int]) -> None:
+    frames = [
+        event(1, b"/a"),
+        event(2, "/s/ä".encode()),
+        b"reply",
+        event(4, b""),
+        event(3, b"/a/b/c"),
+        b"end",
+    ]
+    stream, pieces = framed(*frames), []
+    for length in lengths:
+        pieces.append(stream[:length])
+        stream = stream[length:]
+    connection = adopted(*filter(None, (*pieces, stream)))
+    while connection._socket.pieces:
+        connection._read_socket(1.0)
+    assert flat(connection.came) == [(1, "/a"), (2, "/s/ä"), b"reply", (4, ""), (3, "/a/b/c"), b"end"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "told"),
+    [
+        (event(3, b"/a", 1000), (3, "/a")),
+        (event(3, b"/a", -1), (3, "")),
+        (event(3, b"/a\xff"), (3, "/a\ufffd")),
+        (event(3, b"/abc", 2), (3, "/a")),
+    ],
+)
+def test_what_an_event_says_of_its_path_reaches_no_other_frame(frame: bytes, told: tuple[int, str]) -> None:
+    connection = adopted(framed(frame, b"reply"))
+    connection._read_socket(1.0)
+    assert flat(connection.came) == [told, b"reply"]
+
+
+def test_a_frame_that_is_too_short_for_an_event_is_left_to_kazoo() -> None:
+    short = event(3, b"")[:-4]
+    connection = adopted(framed(short, b"reply"))
+    connection._read_socket(1.0)
+    assert connection.frames == [short, b"reply"]

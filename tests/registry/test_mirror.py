@@ -23,8 +23,10 @@ from zkdns.registry.scope import Scope
 from zkdns.registry.zk import mirror
 from zkdns.registry.zk.connect import TURNED_AWAY, Reasons, open_client
 from zkdns.registry.zk.ephemerals import AWAY, Kept
+from zkdns.registry.zk.heard import WatchEvent
 from zkdns.registry.zk.wire import (
     CHANGED,
+    CHILD,
     CREATED,
     DELETED,
     GET_DATA,
@@ -54,7 +56,7 @@ class Client:
         self.client_id = session, b""
         self.client_state = KeeperState.CONNECTING
         self.sent: list[tuple[What, Callable[[Any], None]]] = []
-        self.note: Callable[[int, str], None] = lambda kind, path: None
+        self.note: Callable[[list[WatchEvent]], None] = lambda events: None
         self.tell: Callable[[str], None] = lambda state: None
         self.is_started = self.is_cut = False
         self.logger = logging.getLogger(f"test.client.{session}")
@@ -185,12 +187,12 @@ def test_what_an_earlier_client_says_is_for_nobody(world: World, caplog: pytest.
     the client that has its place."""
     world.connect()
     first = world.client
-    first.note(CHANGED, f"{ROOT}/web")
+    first.note([(CHILD, ROOT)])
     late = world.wait(MultiRead)
     world.replace_client()
     world.connect()
     told = len(world.events)
-    first.note(CHANGED, ROOT)
+    first.note([(CHANGED, ROOT)])
     first.tell(KazooState.LOST)
     late(LOGIN_REQUIRED)
     late((b"", 0))
@@ -242,8 +244,8 @@ def test_a_client_that_is_dead_is_replaced_before_the_watchdogs_time_but_not_at_
 
 def test_a_reply_is_waited_for_as_long_as_two_sessions(world: World) -> None:
     world.connect()
-    world.client.note(CHANGED, f"{ROOT}/web")
-    world.client.note(CREATED, f"{ROOT}/web")
+    world.client.note([(CHANGED, f"{ROOT}/web")])
+    world.client.note([(CREATED, f"{ROOT}/web")])
     world.wait(MultiRead)
     for seconds, asked in ((2 * SESSION - 1, False), (2, False), (2, True)):
         world.now += seconds
@@ -283,7 +285,7 @@ def test_a_node_of_ours_is_looked_at_as_soon_as_a_watch_tells_of_it(world: World
     world.wait(WatchedRead)(((b"\0\0\0\1" + b"1" + STAT.pack(1, 1, 0, 0, 0, 0, 0, session, 1, 0, 1)), 0))
     world.settle()
     assert world.client.sent == []
-    world.client.note(DELETED, NODE)
+    world.client.note([(DELETED, NODE)])
     world.settle()
     assert world.client.asked() == [WatchedRead(Op(GET_DATA, NODE))]
 
@@ -355,7 +357,7 @@ def test_an_error_of_ours_has_all_read_anew(world: World, caplog: pytest.LogCapt
         take(scope, events)
 
     world.mirror._emit = dict.fromkeys(world.mirror._emit, raising)
-    world.client.note(CREATED, ROOT)
+    world.client.note([(CREATED, ROOT)])
 
     def is_whole() -> bool:
         world.now += 1.0
@@ -400,7 +402,7 @@ def test_a_flood_of_watch_events_keeps_nothing_from_being_sent(world: World) -> 
     world.settle()
     sent: list[int] = []
     notes: list[Callable[[], None]] = [lambda: sent.append(len(world.client.sent))] * (5 * mirror.NOTES)
-    notes[0] = partial(world.mirror._watched, world.client, CREATED, ROOT, 0.0)  # type: ignore[arg-type]
+    notes[0] = partial(world.mirror._watched, world.client, [(CREATED, ROOT)], 0.0)  # type: ignore[arg-type]
     world.mirror._take_notes(notes)
     assert sent[0] == 0
     assert sent[mirror.NOTES] > 0
@@ -410,7 +412,7 @@ def test_while_it_is_paused_a_mirror_reads_nothing(world: World) -> None:
     world.connect()
     world.settle()
     world.mirror.pause(True)
-    world.client.note(CREATED, ROOT)
+    world.client.note([(CREATED, ROOT)])
     world.settle()
     assert not any(isinstance(what, MultiRead) for what, _ in world.client.sent)
     world.mirror.pause(False)

@@ -62,7 +62,7 @@ class Connection:
 def connection() -> Iterator[Any]:
     connection = Connection()
     handler = SimpleNamespace(select=None)
-    adopt(SimpleNamespace(_call=None, _connection=connection, handler=handler), lambda kind, path: None)
+    adopt(SimpleNamespace(_call=None, _connection=connection, handler=handler), lambda events: None)
     yield connection
     connection._read_sock.close()
     connection._write_sock.close()

@@ -3,6 +3,7 @@ when connections, replies and watches fail it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from support.mirrored import Reading, three_deep
 from zkdns.model import OF_NODES, Begin, Children, Data, Event, Session, Unreadable, Whole
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.audit import Audit
+from zkdns.registry.zk.marks import ALL_EVENTS, EVENTS, MAX_SERVICES, MAX_TRIES, SHORT
 from zkdns.registry.zk.portion import BATCH_BYTES, MAX_PATH_CHARACTERS, stand_in
 from zkdns.registry.zk.portion import MAX_READS as BATCH
+from zkdns.registry.zk.read_plan import ReadRequest
 from zkdns.registry.zk.reads import IN_FLIGHT, MAX_FAILED_WATCHES, Reads
-from zkdns.registry.zk.root_reads import MAX_PAUSE_SECONDS, MAX_SERVICES, SHORT
+from zkdns.registry.zk.root_reads import MAX_PAUSE_SECONDS, RootReads
 from zkdns.registry.zk.wire import (
     CHANGED,
     CHILD,
@@ -164,10 +167,10 @@ class World:
         self.now += seconds
         waiting = self.poll()
         for _ in range(10_000):
-            if not waiting:
+            if waiting:
+                self.give(waiting.pop(0))
+            elif self.reads.wake > self.now:
                 return
-            request = waiting.pop(0)
-            self.give(request)
             waiting += self.poll()
         raise AssertionError("it never ends")
 
@@ -886,6 +889,7 @@ def test_after_long_work_there_is_a_pause_and_its_end_is_a_moment_to_ask_at() ->
 def test_what_is_short_waits_for_no_pause_after_long_work_and_ends_none() -> None:
     world = after_long_work(0.1, SHORT)
     world.put(f"{ROOT}/web/b")
+    assert world.poll() == []
     pause_ends = world.reads.wake
     world.put(f"{ROOT}/small/a")
     world.put(f"{ROOT}/small/b")
@@ -1032,6 +1036,96 @@ def test_services_that_one_transaction_made_wait_as_one_beside_another() -> None
     world.connect()
     for _ in range(2):  # that their instances changed makes them no others
         assert storm(world, number).index(f"{ROOT}/web/a") <= 2 * number // made_by
+
+
+def told_apart(world: World, patch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of watch events as what they ask for is told."""
+    paths: list[str] = []
+    real = RootReads.watched
+
+    def watched(self: Any, kind: int, path: str, *rest: Any) -> None:
+        paths.append(path)
+        real(self, kind, path, *rest)
+
+    patch.setattr(RootReads, "watched", watched)
+    return paths
+
+
+def test_what_thousands_of_events_ask_for_is_told_in_their_services_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A change of somebody else's waits for what a few of them ask for, whether they are of one service or of
+    many."""
+    world = services(10 * BATCH)
+    for n in range(10 * BATCH):
+        world.put(f"{ROOT}/big/i{n}", tell=False)
+    world.connect()
+    world.reads.favour([f"{ROOT}/web"])
+    told = told_apart(world, monkeypatch)
+    for n in range(10 * BATCH):
+        world.drop(f"{ROOT}/big/i{n}")
+        world.drop(f"{ROOT}/s{n}/a")
+        world.drop(f"{ROOT}/s{n}")
+    world.put(f"{ROOT}/web/a")
+    assert told == []
+    waiting = world.poll()
+    assert f"{ROOT}/web/a" in of_batches(world, waiting)
+    assert len(told) <= 2 * (ALL_EVENTS + EVENTS)
+    world.give(*waiting)
+    world.serve()
+    assert world.view == world.truth
+    assert world.reads.idle
+
+
+def test_what_goes_without_an_end_in_one_service_keeps_no_other_root_from_being_read() -> None:
+    world = World(ROOT, "/other")
+    for n in range(20 * ALL_EVENTS):
+        world.put(f"{ROOT}/big/i{n}")
+    world.put("/other/web/a")
+    world.connect()
+    for n in range(20 * ALL_EVENTS):
+        world.drop(f"{ROOT}/big/i{n}")
+    assert world.poll() == [], "its list is long"
+    world.put("/other/web/a")
+    waiting = world.poll()
+    assert "/other/web/a" in of_batches(world, waiting)
+    assert world.reads.wake <= world.now, "what is left of the events goes on"
+    world.give(*waiting)
+    world.serve()
+    assert world.view == world.truth
+
+
+def test_it_is_not_idle_while_events_are_left_to_be_told() -> None:
+    world = world_of_one()
+    for n in range(2 * ALL_EVENTS):
+        world.reads.watched(CHANGED, f"{ROOT}/web/gone{n}")
+    assert world.poll() == []
+    assert not world.reads.idle
+    world.serve()
+    assert world.reads.idle
+
+
+@pytest.mark.parametrize("number", [2 * BATCH, 2 * SHORT])
+def test_what_thousands_register_is_read_once(number: int) -> None:
+    world = services(number)
+    world.sent.clear()
+    for n in range(number):
+        world.put(f"{ROOT}/new{n}/a")
+    world.serve()
+    assert world.view == world.truth
+    often = [op.path for op, count in Counter(read_ops(world)).items() if count > 1]
+    assert often in ([], [ROOT] * 2)
+
+
+def test_what_came_and_went_as_often_as_a_list_is_read_is_read_when_it_comes_again() -> None:
+    """An event is a reason of its own; what has none may be a list and data that disagree for ever."""
+    world = world_of_one()
+    names = [f"{ROOT}/new{n}" for n in range(2 * BATCH)]
+    world.reads._roots[0]._marks._tries.update((ReadRequest(name, True), MAX_TRIES) for name in names)
+    for name in names:
+        world.put(f"{name}/a")
+    world.serve()
+    assert world.view == world.truth
 
 
 def test_what_changes_amid_thousands_while_something_else_is_read_goes_before_them_as_well() -> None:
@@ -1274,4 +1368,4 @@ def test_what_is_told_while_all_is_read_waits_for_that_and_after_a_loss_nothing_
     world.connect()
     assert world.view == world.truth
     assert not any(event.told_at for _, event in world.told if isinstance(event, OF_NODES))
-    assert not any(root._told_at for root in world.reads._roots)
+    assert not any(root._marks._told_at for root in world.reads._roots)

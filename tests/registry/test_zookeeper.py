@@ -426,6 +426,6 @@ def test_stopping_takes_the_session_and_leaves_no_thread(
 def test_a_frame_of_any_length_that_is_announced_is_not_waited_for(length: int) -> None:
     """One of 2 GiB would be kept in memory, byte by byte, while pings go into it."""
     client, _ = open_client("127.0.0.1:1", ZooKeeperSettings())
-    adopt(client, lambda kind, path: None)
+    adopt(client, lambda events: None)
     with pytest.raises(ConnectionDropped, match=f"a frame of {length} bytes"):
         client._connection._read(length, 1.0)

@@ -46,13 +46,13 @@ def plant(theme: str, first: int = 0) -> Callable[[Plant], Plant]:
 
 @plant("order")
 def drop_an_event_while_draining(patch: pytest.MonkeyPatch) -> None:
-    real = root_reads.RootReads.watched
+    real = root_reads.RootReads.hear
 
-    def watched(self: Any, kind: int, path: str, one_shot: bool, at: float) -> None:
+    def hear(self: Any, events: Any, *rest: Any) -> None:
         if self.work is not root_reads.Work.DRAIN:
-            real(self, kind, path, one_shot, at)
+            real(self, events, *rest)
 
-    patch.setattr(root_reads.RootReads, "watched", watched)
+    patch.setattr(root_reads.RootReads, "hear", hear)
 
 
 @plant("reading")
@@ -60,7 +60,7 @@ def take_whole_before_the_last_batch(patch: pytest.MonkeyPatch) -> None:
     def take_batch(self: Any, batch: Any, now: float) -> None:
         self._batches -= 1
         self._tell(batch.root, batch.root.take(batch.requests, batch.replies))
-        batch.root._waiting.clear()
+        batch.root._marks._waiting.clear()
         self._end_work(batch.root, now)
 
     patch.setattr(reads.Reads, "_take_batch", take_batch)
@@ -69,14 +69,14 @@ def take_whole_before_the_last_batch(patch: pytest.MonkeyPatch) -> None:
 @plant("order", first=3562)
 def let_a_late_read_resurrect(patch: pytest.MonkeyPatch) -> None:
     """What is read already when a deletion is told is taken for the truth."""
-    real = root_reads.RootReads.watched
+    real = root_reads.RootReads.hear
 
-    def watched(self: Any, kind: int, path: str, one_shot: bool, at: float) -> None:
+    def hear(self: Any, events: Any, *rest: Any) -> None:
         # A node's going is told twice: by the recursive watch, and by the watch of the list that named it.
-        if not (kind in (DELETED, CHILD) and self.in_flight):
-            real(self, kind, path, one_shot, at)
+        left = [event for event in events if not (event[0] in (DELETED, CHILD) and self.in_flight)]
+        real(self, left, *rest)
 
-    patch.setattr(root_reads.RootReads, "watched", watched)
+    patch.setattr(root_reads.RootReads, "hear", hear)
 
 
 @plant("reading", first=1034)
@@ -236,7 +236,7 @@ def take_a_wish_of_an_earlier_session(patch: pytest.MonkeyPatch) -> None:
             kept.due = due[path] if kept.made_at > 0 else 0.0
 
     patch.setattr(ephemerals, "LOOK_AGAIN", 1e9)
-    patch.setattr(ephemerals.Ephemerals, "watched", lambda self, path: None)
+    patch.setattr(ephemerals.Ephemerals, "watched", lambda self, paths: None)
     patch.setattr(ephemerals.Ephemerals, "connected", connected)
 
 

@@ -107,7 +107,7 @@ class Link:
                 if len(path) % 2 and not path.startswith(OWN):  # somebody asks for half of what changes
                     self.reads.favour((path,))
                 self.reads.watched(number, path, now)
-                self.ephemerals.watched(path)
+                self.ephemerals.watched((path,))
             elif part == READS:
                 resyncs = self.reads.resyncs
                 self.reads.take(number, rest, now)

@@ -23,6 +23,7 @@ from kazoo.protocol.connection import ConnectionDropped
 from kazoo.security import OPEN_ACL_UNSAFE
 
 from zkdns.model import ConfigError
+from zkdns.registry.zk.heard import WatchEvent
 from zkdns.registry.zk.wire import (
     CONNECTION_LOSS,
     Create,
@@ -33,8 +34,14 @@ from zkdns.registry.zk.wire import (
     What,
 )
 
-_INT_INT = struct.Struct("!ii")
-_INT = struct.Struct("!i")
+_EVENT = struct.Struct("!iii")
+"""The type of a watch event, the state of its connection, and how long the path is that follows."""
+
+_FRAME = struct.Struct("!iiqiiii")
+"""The same with what stands before it: how long the frame is, its xid, zxid and error code."""
+
+_IS_EVENT: Final = -1
+"""The xid of a watch event's frame."""
 
 READ_BYTES: Final = 64 * 1024
 
@@ -54,8 +61,8 @@ def demand(owner: Any, *names: str) -> Any:
     return owner
 
 
-def adopt(client: KazooClient, on_event: Callable[[int, str], None]) -> None:
-    """Have `on_event(type, path)` called for each watch event, on kazoo's connection thread.
+def adopt(client: KazooClient, on_events: Callable[[list[WatchEvent]], None]) -> None:
+    """Have `on_events` called with watch events as they come, in order, on kazoo's connection thread.
 
     It takes the place of kazoo's own dispatch: a client that is adopted has no kazoo watchers.
     """
@@ -64,12 +71,12 @@ def adopt(client: KazooClient, on_event: Callable[[int, str], None]) -> None:
     names = "_read_watch_event", "_write_sock", "_read", "_read_socket", "_socket_error_handling"
     sending = "_read_sock", "_send_request", "_write", "client"
     connection = demand(getattr(client, "_connection", None), *names, *sending)
-    inflow, outflow = _Inflow(connection), _Outflow(connection)
+    inflow, outflow = _Inflow(connection, on_events), _Outflow(connection)
 
     def read_watch_event(buffer: bytes, offset: int) -> None:
-        kind, _state = _INT_INT.unpack_from(buffer, offset)
-        (length,) = _INT.unpack_from(buffer, offset + 8)
-        on_event(kind, str(buffer[offset + 12 : offset + 12 + max(length, 0)], "utf-8", "replace"))
+        kind, _state, length = _EVENT.unpack_from(buffer, offset)
+        path = buffer[offset + _EVENT.size :][: max(length, 0)]
+        on_events([(kind, str(path, "utf-8", "replace"))])
 
     connection._read_watch_event = read_watch_event
     connection._read = inflow.read
@@ -95,10 +102,12 @@ def wait_for(
 class _Inflow:
     """Takes as much from a connection's socket as there is. kazoo makes four system calls for each frame, and
     after each of them the thread waits for its turn again while others work: ten thousand watch events took
-    seconds while a large service was compiled."""
+    seconds while a large service was compiled. Those that stand one behind another are read here and handed
+    on together, at a tenth of what kazoo makes of each."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, on_events: Callable[[list[WatchEvent]], None]) -> None:
         self._connection = connection
+        self._on_events = on_events
         self._read: Callable[[int, float], bytes] = connection._read
         self._read_socket: Callable[[float], Any] = connection._read_socket
         self._held = b""
@@ -128,10 +137,26 @@ class _Inflow:
         response = None
         try:
             while self._at < len(self._held) and response is None:
-                response = self._read_socket(timeout)
+                if events := self._take_events():
+                    self._on_events(events)
+                else:
+                    response = self._read_socket(timeout)
         finally:
             self._held, self._at = b"", 0  # another connection begins with its own
         return response
+
+    def _take_events(self) -> list[WatchEvent]:
+        """The watch events that are next, whole as they came."""
+        held, begin, events = self._held, self._at, []
+        while begin + _FRAME.size <= len(held):
+            length, xid, _zxid, _error, kind, _state, size = _FRAME.unpack_from(held, begin)
+            path, end = begin + _FRAME.size, begin + 4 + length
+            if xid != _IS_EVENT or not path <= end <= len(held):
+                break
+            events.append((kind, str(held[path : min(end, path + max(size, 0))], "utf-8", "replace")))
+            begin = end
+        self._at = begin
+        return events
 
 
 class _Outflow:

@@ -8,8 +8,9 @@ hundreds: what one transaction made is taken for one owner's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Collection
+from itertools import islice
+from typing import Final, TypeAlias
 
 from zkdns.backlog import Accounts
 from zkdns.registry.zk.read_plan import ReadRequest
@@ -17,13 +18,16 @@ from zkdns.registry.zk.read_plan import ReadRequest
 FAVOURS: Final = 3
 """Reads of services that somebody asks for before the next of the others, which go on all the same."""
 
+Item: TypeAlias = ReadRequest | None
+"""A read of a service; None: what is to be read of it is not told apart yet."""
+
 
 class _Line:
     """What waits of some services. Those that one transaction made take their turns as one, however many they
     are, and in turn among themselves."""
 
     def __init__(self) -> None:
-        self._reads: dict[str, tuple[str, dict[ReadRequest, None]]] = {}
+        self._reads: dict[str, tuple[str, dict[Item, None]]] = {}
         """By service, what made it, and what waits of it."""
         self._turns: Accounts[str] = Accounts(are_long=True)
         """By what made them, the services that wait."""
@@ -31,13 +35,13 @@ class _Line:
     def __bool__(self) -> bool:
         return bool(self._reads)
 
-    def put(self, service: str, made_by: int, request: ReadRequest) -> None:
+    def put(self, service: str, made_by: int, request: Item) -> None:
         if service not in self._reads:
             self._reads[service] = str(made_by), {}
             self._turns.put(str(made_by), service)
         self._reads[service][1][request] = None
 
-    def take_next(self) -> ReadRequest:
+    def take_next(self) -> tuple[str, Item]:
         made_by, service = self._turns.take_next()
         reads = self._reads[service][1]
         request = next(iter(reads))
@@ -46,9 +50,22 @@ class _Line:
             self._turns.put_back(made_by, service)
         else:
             del self._reads[service]
-        return request
+        return service, request
 
-    def take_out(self, service: str) -> Iterable[ReadRequest]:
+    def take_of(self, service: str, most: int) -> list[ReadRequest]:
+        """So much of what waits of it and is told apart."""
+        if service not in self._reads:
+            return []
+        made_by, reads = self._reads[service]
+        taken = [*islice(filter(None, reads), most)]
+        for request in taken:
+            del reads[request]
+        if not reads:
+            self._turns.remove(made_by, service)
+            del self._reads[service]
+        return taken
+
+    def take_out(self, service: str) -> Collection[Item]:
         """All that waits of it."""
         if service not in self._reads:
             return ()
@@ -85,14 +102,18 @@ class Ahead:
         """It is gone."""
         self._asked_for.discard(service)
 
-    def put(self, service: str, made_by: int, request: ReadRequest) -> None:
+    def put(self, service: str, made_by: int, request: Item) -> None:
         (self._first if service in self._asked_for else self._others).put(service, made_by, request)
 
-    def take_next(self) -> ReadRequest:
-        """KeyError where nothing waits."""
+    def take_next(self) -> tuple[str, Item]:
+        """Whose turn it is, and what of it is next; KeyError where nothing waits."""
         is_favoured = bool(self._first) and (self._favours < FAVOURS or not self._others)
         self._favours = self._favours + 1 if is_favoured else 0
         return (self._first if is_favoured else self._others).take_next()
+
+    def take_of(self, service: str, most: int) -> list[ReadRequest]:
+        """So much of what waits of a service and is told apart."""
+        return self._first.take_of(service, most) or self._others.take_of(service, most)
 
     def clear(self) -> None:
         """Nothing waits any more."""

@@ -8,7 +8,7 @@ this waits until it is gone. What keeps vanishing is made again with growing pau
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from itertools import count
 from typing import Any, Final, TypeAlias
 
@@ -149,11 +149,12 @@ class Ephemerals:
                     kept, f"ZooKeeper at {self._hosts} is out of reach, trying on" + (why and f": {why}")
                 )
 
-    def watched(self, path: str) -> None:
-        """A watch event named this path."""
-        kept = self._kept.get(path)
-        if kept is not None and not kept.refused:
-            kept.due = 0.0
+    def watched(self, paths: Collection[str]) -> None:
+        """Watch events named these paths."""
+        for path in self._kept.keys() & paths:
+            kept = self._kept[path]
+            if not kept.refused:
+                kept.due = 0.0
 
     def take(self, id: int, outcome: Any, now: float) -> None:
         """What came of a request; of one of an earlier connection: nothing."""

@@ -29,6 +29,7 @@ from zkdns.registry.zk.acl import own_acl
 from zkdns.registry.zk.adopt import adopt, cut, send
 from zkdns.registry.zk.connect import Reasons, close, demand_login, hush, open_client
 from zkdns.registry.zk.ephemerals import AWAY, Ephemerals, Kept
+from zkdns.registry.zk.heard import WatchEvent
 from zkdns.registry.zk.reads import Reads
 from zkdns.registry.zk.wire import (
     CONNECTION_LOSS,
@@ -50,8 +51,9 @@ Emit = Callable[[Scope, list[Event]], None]
 Note: TypeAlias = Callable[[], None]
 """What is to be done on the mirror's thread."""
 
-NOTES = 100
-"""So many are taken before what is due is sent: a flood of watch events keeps nothing waiting."""
+NOTES = 8
+"""So many are taken before what is due is sent: a flood of watch events, some hundreds in each, keeps nothing
+waiting."""
 
 SILENT = 2.0
 NO_ANSWER = "nothing answers there"
@@ -216,8 +218,8 @@ class Mirror:
         else:
             client.default_acl = own_acl(self._settings)
 
-        def note(kind: int, path: str) -> None:
-            self._inbox.put(partial(self._watched, client, kind, path, time.perf_counter()))
+        def note(events: list[WatchEvent]) -> None:
+            self._inbox.put(partial(self._watched, client, events, time.perf_counter()))
 
         adopt(client, note)
         client.add_listener(lambda state: self._inbox.put(partial(self._turned, client, state)))
@@ -272,10 +274,10 @@ class Mirror:
         for scope, events in self._reads.events():
             self._emit[scope](scope, events)
 
-    def _watched(self, client: KazooClient, kind: int, path: str, at: float) -> None:
+    def _watched(self, client: KazooClient, events: list[WatchEvent], at: float) -> None:
         if client is self._client:
-            self._ephemerals.watched(path)
-            self._reads.watched(kind, path, at)
+            self._ephemerals.watched([path for _, path in events])
+            self._reads.hear(events, at)
 
     def _replied(self, client: KazooClient, part: Reads | Ephemerals, request: Request, outcome: Any) -> None:
         if client is not self._client:

@@ -9,13 +9,24 @@ what stands there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from zkdns.model import Children, Data, Event, Unreadable
 from zkdns.registry.scope import Scope, Spot
 from zkdns.registry.zk.portion import MAX_PATH_CHARACTERS, TOO_LONG, is_too_long, stand_in
-from zkdns.registry.zk.wire import CHANGED, CHILD, CREATED, DELETED, NO_AUTH, NO_NODE, Node
+from zkdns.registry.zk.wire import (
+    CHANGED,
+    CHILD,
+    CREATED,
+    DELETED,
+    GET_CHILDREN,
+    GET_DATA,
+    NO_AUTH,
+    NO_NODE,
+    Node,
+    Op,
+)
 
 UNTOLD, UNREADABLE, STANDS_IN = -4, -2, -6
 """Smaller than what is kept of any data that was told: its mzxid twice, and 1 for children below. What
@@ -75,6 +86,29 @@ def _mark(scope: Scope, kind: int, path: str, one_shot: bool) -> list[ReadReques
     if kind == CHANGED:
         return [ReadRequest(path, False)] if here.data else []
     return [ReadRequest(path, True)] if kind == CHILD and here.lists else []
+
+
+def reads(batch: Iterable[ReadRequest]) -> list[Op]:
+    """What is read for these, in order."""
+    ops: list[Op] = []
+    for request in batch:
+        # The data comes first: names that are newer than the pzxid beside them are put right by the
+        # event that is on its way, older ones would stay.
+        ops.append(Op(GET_DATA, request.path))
+        if request.listing:
+            ops.append(Op(GET_CHILDREN, request.path))
+    return ops
+
+
+def one_by_one(batch: Iterable[ReadRequest]) -> list[int]:
+    """The order in which `reads` are asked for one by one, each leaving a watch: a node's names before its
+    data. What changes in between is told by the watch that the names left; the other way round a child that
+    comes in between would be told by none, and its list's pzxid would stay behind."""
+    order: list[int] = []
+    for request in batch:
+        at = len(order)
+        order += [at + 1, at] if request.listing else [at]
+    return order
 
 
 class ReadPlan:

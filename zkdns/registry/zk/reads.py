@@ -15,13 +15,15 @@ what no event had told is counted as repaired.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from zkdns.model import Event, Session
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.audit import NEVER, Audit
-from zkdns.registry.zk.root_reads import RootReads, Work, one_by_one, reads
+from zkdns.registry.zk.heard import WatchEvent
+from zkdns.registry.zk.read_plan import one_by_one, reads
+from zkdns.registry.zk.root_reads import RootReads, Work
 from zkdns.registry.zk.under_way import Asked, Batch, UnderWay
 from zkdns.registry.zk.wire import (
     API_ERROR,
@@ -114,7 +116,8 @@ class Reads:
     @property
     def idle(self) -> bool:
         """Whether all that was told is read: nothing is under way or due but the next audit."""
-        return self._is_open and not self._under_way and not any(root.due for root in self._roots)
+        are_due = any(root.due or root.waits for root in self._roots)
+        return self._is_open and not self._under_way and not are_due
 
     @property
     def is_current(self) -> bool:
@@ -128,7 +131,9 @@ class Reads:
         is_idle = self._is_open
         for root in self._roots if self._is_open else ():
             if root.work is not Work.NONE:
-                is_idle = False  # a reply wakes us
+                is_idle = False  # a reply wakes us, where there is room for no more
+                if root.waits and self._batches < self._most_batches:
+                    due = 0.0
             elif root.due:
                 due = min(due, root.begins_at)
         return min(due, self._audit.due) if is_idle else due
@@ -160,9 +165,14 @@ class Reads:
     def watched(self, kind: int, path: str, at: float = 0.0) -> None:
         """A watch event: its type and path, and when it came, for those who ask how late what it tells of is
         told."""
+        self.hear(((kind, path),), at)
+
+    def hear(self, events: Sequence[WatchEvent], at: float = 0.0) -> None:
+        """The same of some that came together, in order."""
         for root in self._roots:
-            if path.startswith(root.scope.root):  # of thousands that come at once most are of one
-                root.watched(kind, path, self.one_shot, at)
+            of_root = root.scope.root
+            if own := [event for event in events if event[1].startswith(of_root)]:
+                root.hear(own, self.one_shot, at)
 
     def favour(self, paths: Iterable[str]) -> None:
         """Somebody asks for the service that these nodes are of: what is told of it is read first."""
@@ -215,10 +225,12 @@ class Reads:
                 if root.work is Work.NONE and root.due and now >= root.begins_at:
                     self._begin_work(root, now)
             self._begin_audit(now)
-            most = 0 if self.is_paused else IN_FLIGHT
-            while self._batches < most and (waiting := [r for r in self._roots if r.waits]):
+            waiting = [root for root in self._roots if root.waits]
+            while waiting and self._batches < self._most_batches:
                 # In turns: a large root keeps nobody's change waiting.
-                self._send_batch(min(waiting, key=lambda r: r.in_flight), now)
+                root = min(waiting, key=lambda r: r.in_flight)
+                if not (self._send_batch(root, now) and root.waits):
+                    waiting.remove(root)
         return self._under_way.take_outbox()
 
     # --- a connection -------------------------------------------------------------------------------
@@ -277,8 +289,17 @@ class Reads:
         else:
             root.drain(now)
 
-    def _send_batch(self, root: RootReads, now: float) -> None:
+    @property
+    def _most_batches(self) -> int:
+        return 0 if self.is_paused else IN_FLIGHT
+
+    def _send_batch(self, root: RootReads, now: float) -> bool:
+        """Whether there was anything to send."""
         requests = root.next_batch(now)
+        if not requests:
+            if not (root.waits or root.in_flight):
+                self._end_work(root, now)
+            return False
         ops = reads(requests)
         self.count += len(ops)
         self._batches += 1
@@ -287,10 +308,11 @@ class Reads:
             for what in root.list_watches(requests):
                 self._under_way.ask(Asked(what, now, of_list=True))
             self._under_way.ask(Asked(MultiRead(tuple(ops)), now, batch))
-            return
+            return True
         batch.replies = [NO_NODE] * len(ops)
         for at in one_by_one(requests):
             self._under_way.ask(Asked(WatchedRead(ops[at]), now, batch, at))
+        return True
 
     def _take_batch(self, batch: Batch, now: float) -> None:
         root = batch.root
