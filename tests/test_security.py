@@ -21,7 +21,7 @@ from zkdns.answers import routes as answers_routes
 from zkdns.answers.zonefiles import lookup, master_file
 from zkdns.cli import drain, holders
 from zkdns.config import Settings
-from zkdns.forward import asked, believe, intake, load
+from zkdns.forward import believe, intake, load
 from zkdns.health import ballots, connection, consensus, lanes, prober
 from zkdns.health.checks import command
 from zkdns.pipeline import agenda, compiler, journal_files, journal_memory, lookups, replica, route_room
@@ -141,7 +141,10 @@ WALLS: dict[str, tuple[float, ...]] = {
     "bytes that wait on TCP, of one connection": (Limits().bytes / MIB, tcp.MAX_UNSENT_BYTES / 1024),
     "idle TCP connection": (Limits().idle,),
     "forwarded questions under way, of one client": (load.MAX_IN_FLIGHT, load.MAX_IN_FLIGHT_OF_CLIENT),
-    "clients that wait for one forwarded question; a network leaves others room": (asked.MAX_WAITERS,),
+    "clients that wait for one forwarded question, for all of them; a network leaves others room": (
+        load.MAX_WAITERS,
+        load.MAX_ALL_WAITERS,
+    ),
     "upstreams, and those of them that are trusted": (config.MAX_UPSTREAMS,),
     "aliases behind one another in an upstream's reply": (believe.MAX_ALIASES,),
     "times that aliases lead from us to an upstream in one answer": (following.MAX_LEAVES,),

@@ -288,3 +288,23 @@ async def test_a_place_is_taken_until_what_came_is_judged(monkeypatch: pytest.Mo
         gate.set()
         assert len(said(await first)) == len(many)
         assert forwarder._questions._load.total == 0
+
+
+async def test_who_is_not_told_yet_waits_still_and_all_of_them_have_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To tell what an alias leads to takes longer than to ask: those who were to be told were kept without
+    end, for seven megabytes a second."""
+    monkeypatch.setattr(module, "MAX_ALL_WAITERS", 16)
+    told: list[Pending] = []
+    async with run(addresses("192.0.2.1")) as up, forwarding(up) as forwarder:
+        monkeypatch.setattr(forwarder._deliveries, "do", lambda waiting, deliver: told.extend(waiting))
+        waiting = [dispatch(forwarder, query(f"n{n}.example.com").to_wire(), "10.0.0.1") for n in range(20)]
+        assert [isinstance(each, Pending) for each in waiting] == [True] * 12 + [False] * 8
+        await until(lambda: len(told) == 12)
+        assert not isinstance(dispatch(forwarder, query(NAME).to_wire(), "10.0.0.2"), Pending)
+        assert isinstance(dispatch(forwarder, query(NAME).to_wire(), "10.0.1.1"), Pending)
+        for one in told[:12]:
+            one.deliver(b"told")
+        assert isinstance(dispatch(forwarder, query(NAME).to_wire(), "10.0.0.2"), Pending)
+        assert (forwarder._room.taken, forwarder.limited) == (2, 9)

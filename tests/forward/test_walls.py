@@ -21,8 +21,9 @@ HOSTILE = "hostile.example.org"
 OTHERS = [f"other{n}.example.net" for n in range(3)]
 
 LEDGERS = {
-    "forwarder.Forwarder._finish", "questions.Questions._finish", "asked.in_flight_key",
-    "pending.Deliveries.do", "pending.Pending.deliver", "transport.Transport._read",
+    "forwarder.Forwarder._finish", "forwarder.Forwarder._leave_room", "questions.Questions._finish",
+    "asked.in_flight_key", "pending.Deliveries.do", "pending.Pending.deliver",
+    "transport.Transport._read",
 }  # fmt: skip
 """The walls themselves, and what keeps the books of who waits: they look into no answer."""
 

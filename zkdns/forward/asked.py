@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from zkdns.dns import names
-from zkdns.forward.load import Room
+from zkdns.forward.load import MAX_WAITERS, Room
 from zkdns.forward.pending import Pending
 from zkdns.forward.stored import Kept
 
 if TYPE_CHECKING:
     from zkdns.forward.alarms import Alarm
     from zkdns.forward.transport import Transport
-
-MAX_WAITERS = 1000
-"""Clients that wait for one and the same question; a network of them leaves others room."""
 
 
 class Asked(Struct, eq=False):

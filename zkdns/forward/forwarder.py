@@ -32,9 +32,10 @@ from zkdns.forward.eviction import share_of
 from zkdns.forward.failures import Failures
 from zkdns.forward.intake import Intake
 from zkdns.forward.judged import Judged, judge
+from zkdns.forward.load import MAX_ALL_WAITERS, Room
 from zkdns.forward.pending import Deliveries, Pending
 from zkdns.forward.questions import Questions
-from zkdns.forward.resolution import CROWDED, OURS, Answered, Failed
+from zkdns.forward.resolution import ALL_CROWDED, CROWDED, OURS, Answered, Failed
 from zkdns.forward.resolvconf import PATH
 from zkdns.forward.resolve import resolve
 from zkdns.forward.sockets import allow_many_sockets
@@ -104,6 +105,8 @@ class Forwarder:
         self.blocked = 0
         self.faults = 0
         self._deliveries = Deliveries(self._break)
+        self._room = Room(MAX_ALL_WAITERS)
+        """For those who wait."""
         self._patience = Alarms()
         self.reload(settings)
 
@@ -211,12 +214,18 @@ class Forwarder:
         asked = self._questions.find(key, rd)
         network = network_of(client) if client is not None else None
         hindrance = self._questions.hindrance(client) if asked is None else None
-        if asked is not None and network is not None and not asked.room.is_for(network):
-            hindrance = CROWDED
+        if network is not None:
+            if asked is not None and not asked.room.is_for(network):
+                hindrance = CROWDED
+            elif hindrance is None and not self._room.is_for(network):
+                hindrance = ALL_CROWDED
         if hindrance is not None:
             self.limited += 1
             return self._give(stale or hindrance, query, self._clock())
         pending = Pending(query, network or b"")
+        if network is not None:
+            self._room.take(network)
+            pending.then(partial(self._leave_room, network))
         if asked is not None:
             self.joined += 1
         else:
@@ -226,6 +235,10 @@ class Forwarder:
             self._questions.start(asked)
         asked.wait(pending, network)
         return pending
+
+    def _leave_room(self, network: bytes, reply: bytes) -> None:
+        """Somebody of this network has a reply."""
+        self._room.leave(network)
 
     def renew(self, key: bytes) -> None:
         """Fetch anew what is about to end, so that nobody waits for what is asked often."""

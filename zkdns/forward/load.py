@@ -19,6 +19,10 @@ from zkdns.forward.allow import network_of
 MAX_IN_FLIGHT = 1000
 MAX_IN_FLIGHT_OF_CLIENT = MAX_IN_FLIGHT // 10
 """Questions to upstreams that are under way."""
+MAX_WAITERS = 1000
+MAX_ALL_WAITERS = 16_384
+"""Clients that wait for one and the same question, and for all of them: until they are told, for that may
+take longer than to ask. A network of them leaves others room."""
 FREE = 3
 """A network may have so many times what is left."""
 

@@ -90,6 +90,7 @@ OURS = Failed(ede.OTHER, "an error of our own", is_ours=True)
 STOPPING = Failed(ede.NO_REACHABLE_AUTHORITY, "the server is stopping", is_ours=True)
 LOOPING = Failed(ede.NETWORK_ERROR, "a loop: the upstreams lead back to this server", is_ours=True)
 CROWDED = Failed(ede.NO_REACHABLE_AUTHORITY, "too many clients wait for this name")
+ALL_CROWDED = Failed(ede.NO_REACHABLE_AUTHORITY, "too many clients wait for upstreams")
 
 
 def scramble(question: bytes, bits: int) -> bytes:
