@@ -85,7 +85,10 @@ class FormatReader:
         every = [name for module in formats.some(url.format) for name in module.QUIET]
         self._quiet_starts = tuple(name[:-1] for name in every if name.endswith("*"))
         self._settings = _settings_of(url.layout)
-        self._id_at = url.layout.at("id")
+        self._settings_at = len(self._settings.segments) if self._settings is not None else -1
+        # Below a service a format may have folders of its own: there the last name is the id.
+        at = None if self._is_default else url.layout.at("id")
+        self._id_at = -1 if at is None else at
         self._distinct = Distinct()
         self.forget = self._distinct.forget
 
@@ -114,9 +117,9 @@ class FormatReader:
         return () if holes is None else (name_service(self._service, holes),)
 
     def read(self, service: str, names: Names, event: Data) -> Value | None:
-        if self._is_settings(names):
+        if len(names) == self._settings_at:
             return self._read_settings(names, event)
-        id = self._id_of(names)
+        id = names[self._id_at]
         node = formats.Node(id, event.data)
         if self._is_quiet(id) and not (self._format == "auto" and node.object):
             return None
@@ -155,7 +158,7 @@ class FormatReader:
         return Told(instance, problems)
 
     def refuse(self, service: str, names: Names, problem: Problem) -> Value:
-        if self._is_settings(names) or self._is_quiet(id := self._id_of(names)):
+        if len(names) == self._settings_at or self._is_quiet(id := names[self._id_at]):
             return Told(None, (problem,))
         return self._unread(id, None, problem)
 
@@ -219,13 +222,6 @@ class FormatReader:
 
     def _name(self, name: str) -> str:
         return name if self._service == "{service}" else name_service(self._service, {"service": name})
-
-    def _is_settings(self, names: Names) -> bool:
-        return self._settings is not None and len(names) == len(self._settings.segments)
-
-    def _id_of(self, names: Names) -> str:
-        """The name of an instance's node, or of one above it where the layout says so."""
-        return names[-1] if self._is_default or self._id_at is None else names[self._id_at]
 
     def _is_quiet(self, name: str) -> bool:
         return name in self._quiet or name.startswith(self._quiet_starts)
