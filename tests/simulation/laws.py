@@ -144,7 +144,11 @@ def _probes(world: Machine, replica: Replica, view: View) -> None:
     assert ballot == expected, f"{replica.id}: its ballot is {ballot}, not {expected}"
     voters = {id for id in view.live if id in view.ballots} | {replica.id}
     checked = {
-        i.path for name in ASKED if view.check_of(name) for i in view.merged(name).values() if i.address
+        view.key_of(i)
+        for name in ASKED
+        if view.check_of(name)
+        for i in view.merged(name).values()
+        if i.address
     }
     due = {path for path in checked if replica.id in assign(path, voters)}
     probed = {path for path in replica.targets if ":" not in path}  # the others stand in views

@@ -85,6 +85,10 @@ class View:
 
     # --- what is registered -----------------------------------------------------------------------
 
+    def key_of(self, one: Registered) -> str:
+        """By what its check is known: the same path may stand in several registries."""
+        return f"{one.registry}@{one.path}" if len(self.trees) > 1 else one.path
+
     @_once
     def held(self, name: str, registry: str) -> dict[str, Registered]:
         """What one registry holds of a service, by id."""
@@ -153,7 +157,7 @@ class View:
         for id, i in held.items():
             same = base.get(id)
             drained = self._drained(name, id) and (own or same is None or same.registry == registry)
-            path = i.path if own else f"{registry}:{i.path}"
+            path = self.key_of(i) if own else f"{registry}:{self.key_of(i)}"
             fails = self.check_of(name, "" if own else registry) and self._fails(path)
             if i.up and not drained and not fails:
                 found.append(i)
