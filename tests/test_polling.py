@@ -8,6 +8,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -77,6 +78,7 @@ def test_it_does_what_asyncio_asks_of_a_selector(pairs: list[tuple[socket.socket
         assert selector.get_key(ours).data == "data"
         assert [(key.fd, events) for key, events in selector.select(0)] == [(other.fileno(), WRITE)]
         selector.modify(ours.fileno(), READ | WRITE, "more")
+        assert {events for _, events in selector.select(0)} == {WRITE}, "nothing came that could be read"
         theirs.send(b"x")
         ready = {key.fd: (key.data, events) for key, events in selector.select(None)}
         assert ready == {ours.fileno(): ("more", READ | WRITE), other.fileno(): (None, WRITE)}
@@ -88,6 +90,37 @@ def test_it_does_what_asyncio_asks_of_a_selector(pairs: list[tuple[socket.socket
         assert selector.select(0.001) == []
         assert not selector.get_map()
         selector.close()
+
+
+def test_what_can_be_read_alone_is_not_said_to_have_room(
+    pairs: list[tuple[socket.socket, socket.socket]],
+) -> None:
+    selector, (ours, theirs) = Selector(), pairs[0]
+    ours.setblocking(False)
+    with suppress(BlockingIOError):
+        while ours.send(bytes(1 << 16)):
+            pass
+    selector.register(ours, READ | WRITE)
+    assert selector.select(0) == []
+    theirs.send(b"x")
+    assert [events for _, events in selector.select(0)] == [READ]
+    selector.close()
+
+
+def test_it_waits_until_a_timer_is_due_and_not_a_millisecond_less() -> None:
+    """The loop that is woken before that looks again at once, and has a core for itself meanwhile."""
+    selector, waits = Selector(), list[float]()
+
+    class Epoll:
+        def poll(self, wait: float, most: int) -> list[tuple[int, int]]:
+            waits.append(wait)
+            return []
+
+    epoll, selector._all = selector._all, Epoll()
+    for timeout in (None, -1, 0, 0.0001, 0.0104, 2):
+        selector.select(timeout)
+    assert waits == pytest.approx([-1, 0, 0, 0.001, 0.011, 2])
+    epoll.close()
 
 
 def test_a_closed_socket_that_was_registered_is_let_go_of() -> None:

@@ -328,3 +328,26 @@ impl<'c> Reading<'c> {
         Some((Outcome::Reply { qtype: query.qtype, rcode: stored.rcode(), search_miss: false }, due))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stored::Given;
+
+    #[test]
+    fn reverse_names_that_nothing_is_kept_of_take_no_memory() {
+        let cache = Cache::new(1 << 20, 10, 0.0);
+        for n in 0..100 {
+            let key = [&[1, n][..], b"\x07in-addr\x04arpa\0", &[0, 12, 0, 1, 0]].concat();
+            let (key, body) = (&key[..], &[][..]);
+            let (records, others, errors) = (&[][..], &[][..], &[][..]);
+            let (counts, flags) = ([0; 3], [0; 2]);
+            let (stored_at, expires, renew_at) = (0.0, 60.0, 60.0);
+            let given =
+                Given { key, body, records, counts, flags, others, errors, stored_at, expires, renew_at };
+            cache.put(Stored::new(&given).unwrap(), 0, 0.0);
+        }
+        assert_eq!(cache.inside().reverse.len(), cache.len());
+        assert!(cache.len() <= 10);
+    }
+}

@@ -309,6 +309,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_before_it_was_counted_leaves_the_rest_rung_for() {
+        let handover = Handover::new(80).unwrap();
+        let rang = || matches!((&handover.watched).read(&mut [0]), Ok(1));
+        handover.sender.send(handed(0)).unwrap(); // another thread's, that has not come to count it
+        assert_eq!((handover.take(9).len(), handover.waiting(), rang()), (1, 0, false));
+        handover.put(&mut (1..3).map(handed).collect());
+        assert!(rang());
+    }
+
+    #[test]
+    fn faults_are_bounded_and_rung_for_and_no_ring_is_left_when_all_is_taken() {
+        let handover = Handover::new(80).unwrap();
+        let rang = || matches!((&handover.watched).read(&mut [0]), Ok(1));
+        for _ in 0..2 * FAULTS {
+            handover.report(Fault::Lack(String::new()));
+        }
+        assert!(rang());
+        assert_eq!((handover.take_faults().len(), handover.take_faults().len()), (FAULTS, 0));
+        assert!(handover.take(1).is_empty() && !rang());
+    }
+
+    #[test]
     fn of_long_packets_fewer_are_taken_at_once() {
         let handover = Handover::new(80).unwrap();
         let long = |n| Handed { packet: vec![n; TAKEN / 2].into(), ..handed(n) };
@@ -375,6 +397,12 @@ mod tests {
         handover.put(&mut (0..10).map(streamed).collect());
         handover.put(&mut (0..10).map(|n| from(2, n)).collect());
         assert_eq!((handover.take(50).len(), handover.beyond(), handover.waiting()), (50, 0, 0));
+        handover.put(&mut (0..12).map(|n| from(2, n)).collect());
+        assert_eq!(
+            (handover.take(50).len(), handover.beyond()),
+            (10, 2),
+            "and nothing of it is left to count"
+        );
     }
 
     #[test]

@@ -9,6 +9,10 @@ use crate::streams::Phase;
 
 use super::{MILLISECOND, Server};
 
+#[cfg(test)]
+#[path = "leaving_tests.rs"]
+mod tests;
+
 /// Microseconds that a handshake which had begun may take to end.
 const SETTLE: u64 = 20 * MILLISECOND;
 /// What a new connection has for its first query when we are about to end, and a client to take its

@@ -250,3 +250,19 @@ impl Book {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_and_networks_that_have_gone_take_no_memory() {
+        let places = Places::new(2, 1000);
+        for n in 0..1000u32 {
+            let (token, _) = places.take(IpAddr::from((n << 8).to_be_bytes()), 0, 0);
+            places.release(token, 0);
+        }
+        let book = places.book();
+        assert_eq!((book.networks.len(), book.clients.len(), book.leaving.len()), (0, 0, 0));
+    }
+}

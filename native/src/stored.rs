@@ -252,16 +252,13 @@ impl Stored {
         }
     }
 
-    /// The counts, the records and the bytes that `room` holds. Additional records go first, all of
+    /// The counts, the records and the bytes that `room`, which is too small for all, holds. Additional records go first, all of
     /// them: of a cut RRset among them nobody could tell that it is one (RFC 2181, section 9).
     #[cold]
     fn fit(&self, room: usize) -> ([u16; 3], usize, usize) {
         let total = self.counts.iter().map(|n| *n as usize).sum::<usize>();
-        let mut kept = (0..total).take_while(|n| self.record(*n).1 <= room).count();
         let wanted = self.counts[0] as usize + self.counts[1] as usize;
-        if kept < total && kept > wanted {
-            kept = wanted;
-        }
+        let kept = (0..total).take_while(|n| self.record(*n).1 <= room).count().min(wanted);
         let mut left = kept;
         let counts = self.counts.map(|n| {
             let n = left.min(n as usize);

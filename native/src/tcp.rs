@@ -8,6 +8,9 @@
 #[path = "leaving.rs"]
 mod leaving;
 #[cfg(test)]
+#[path = "step_tests.rs"]
+mod steps;
+#[cfg(test)]
 #[path = "tcp_tests.rs"]
 mod tests;
 

@@ -375,8 +375,44 @@ mod tests {
         let told = |row: &Row| (row.last, row.queries, row.instance);
         let all: Vec<_> = table.lock().rows().iter().map(told).collect();
         assert_eq!(all, [(12, 3, 12), (12, 2, 9)]);
+        let reading = table.lock();
+        table.take(&mut vec![note(1, 7, 4)], || 19);
+        drop(reading);
         table.take(&mut vec![note(1, 7, 5)], || 20);
-        assert_eq!(told(&table.lock().rows()[0]), (20, 4, 5));
+        assert_eq!(told(&table.lock().rows()[0]), (20, 5, 5));
+    }
+
+    #[test]
+    fn what_is_told_while_a_reader_stands_still_is_bounded_and_none_of_it_is_lost() {
+        const PART: u32 = MAX_ROWS as u32 / 8;
+        let table = ToldTable::default();
+        let reading = table.lock();
+        std::thread::scope(|scope| {
+            let taking = scope.spawn(|| {
+                for _ in 0..20 {
+                    table.take(&mut (0..PART).map(|client| note(client, 7, 1)).collect(), || 1);
+                }
+            });
+            while table.late().len() < MAX_ROWS {
+                std::thread::yield_now();
+            }
+            for _ in 0..1000 {
+                std::thread::yield_now();
+                assert!(table.late().len() == MAX_ROWS && !taking.is_finished());
+            }
+            drop(reading);
+        });
+        assert_eq!(table.lock().rows().iter().map(|row| row.queries).sum::<u64>(), 20 * u64::from(PART));
+    }
+
+    #[test]
+    fn clients_can_not_choose_addresses_that_are_kept_at_one_place() {
+        let rows = Rows::default();
+        let places = |client: fn(u128) -> u128| {
+            (0..1000).map(|n| rows.hash(client(n), 1)).collect::<std::collections::HashSet<_>>().len()
+        };
+        // A factor of 0 leaves nothing of the other.
+        assert!(places(|n| n << 64) > 990 && places(|n| n) > 990);
     }
 
     #[test]
@@ -394,6 +430,8 @@ mod tests {
         assert_eq!(told(&[(2, 0), (2, 0), (1, 5), (1, 5)]), (5, 2));
         assert_eq!(told(&[(1, 5), (3, 6), (3, 6)]), (6, 2));
         assert_eq!(told(&[(1, 0), (0, 0)]), (0, 0));
+        assert_eq!(told(&[(1, 5), (2, 0)]), (5, 2));
+        assert_eq!(told(&[(0, 5)]), (0, 0));
     }
 
     #[test]
@@ -420,7 +458,11 @@ mod tests {
             demand.most_asking(9),
             [(IpAddr::from([0, 0, 0, 4]), 1, 6), (IpAddr::from([0, 0, 0, 2]), 1, 5),]
         );
-        assert_eq!(demand.most_asking(1).len(), 1);
+        let mut other = Rows::new(3); // of a thread that had its client before
+        other.note(&note(4, 7, 9), 5);
+        other.note(&note(4, 7, 9), 7);
+        demand.add(&other, 5);
+        assert_eq!(demand.most_asking(1), [(IpAddr::from([0, 0, 0, 4]), 3, 5)]);
         assert!(demand.most_asking(0).is_empty());
     }
 

@@ -22,6 +22,11 @@ fn key(name: &[u8], qtype: u16, flags: u8) -> Vec<u8> {
 
 /// One A record: its last byte is `mark`.
 fn stored(key: &[u8], ttl: u32, now: f64, mark: u8) -> Stored {
+    stored_with(key, ttl, now, mark, &[])
+}
+
+/// One that says something of these names, too.
+fn stored_with(key: &[u8], ttl: u32, now: f64, mark: u8, others: &[u8]) -> Stored {
     let mut body = vec![0xC0, 0x0C, 0, 1, 0, 1];
     body.extend(ttl.to_be_bytes());
     body.extend([0, 4, 192, 0, 2, mark]);
@@ -31,7 +36,7 @@ fn stored(key: &[u8], ttl: u32, now: f64, mark: u8) -> Stored {
         body: &body,
         records: &[(6, 16)],
         counts: [1, 0, 0],
-        others: &[],
+        others,
         errors: &[],
         flags: [0x80, 0x80],
         stored_at: now,
@@ -148,12 +153,49 @@ fn of_thousands_that_speak_of_one_name_few_go_in_a_row_and_none_is_given_again()
     assert!(keys.iter().all(|key| cache.get(key, 1.0).is_none()));
     assert!((0..5000).all(|qtype| ask(&cache, &query(REVERSE, qtype, 0), 1.0).is_none()));
     // What is said anew is not what was forgotten, and stays.
-    for (turn, left) in [2000, 1000, 1, 1].into_iter().enumerate() {
+    for (turn, left) in [2000, 1000].into_iter().enumerate() {
         cache.put(stored(&keys[1], 60, 1.0, turn as u8), 0, 1.0);
         assert_eq!(cache.len(), left);
         assert_eq!(read(&ask(&cache, &query(REVERSE, 1, 0), 1.0).unwrap().0, REVERSE).1, turn as u8);
     }
-    assert!(cache.used() < 1000);
+    for _ in 0..2 {
+        cache.put(stored(&key(WWW, 1, 0), 60, 1.0, 1), 0, 1.0);
+        assert_eq!(cache.len(), 2);
+        assert_eq!(read(&ask(&cache, &query(REVERSE, 1, 0), 1.0).unwrap().0, REVERSE).1, 1);
+    }
+    assert!(cache.used() < 2000);
+}
+
+#[test]
+fn whoever_stands_where_one_stood_that_spoke_of_a_reverse_name_does_not_go_with_it() {
+    let www = || stored(&key(WWW, 1, 0), 60, 0.0, 1);
+    let is_kept = |cache: &Cache| {
+        cache.forget(&[REVERSE], false);
+        cache.get(&key(WWW, 1, 0), 1.0).is_some()
+    };
+    let cache = Cache::new(1 << 20, 1, 0.0); // room for one
+    cache.put(stored(&key(REVERSE, 12, 0), 60, 0.0, 1), 0, 0.0);
+    cache.put(www(), 0, 0.0);
+    assert!(is_kept(&cache), "one that had to go");
+    cache.put(stored_with(&key(WWW, 1, 0), 60, 0.0, 1, REVERSE), 0, 0.0);
+    assert!(!is_kept(&cache));
+    cache.put(stored_with(&key(WWW, 1, 0), 60, 0.0, 1, REVERSE), 0, 0.0);
+    cache.put(www(), 0, 0.0);
+    assert!(is_kept(&cache), "one that was replaced");
+}
+
+#[test]
+fn where_all_was_let_go_of_nothing_is_left_to_be_taken_out() {
+    let cache = Cache::new(64 << 20, 100_000, 0.0);
+    for qtype in 0..3000 {
+        cache.put(stored(&key(REVERSE, qtype, 0), 60, 0.0, 1), 0, 0.0);
+    }
+    cache.forget(&[REVERSE], false);
+    cache.put(stored(&key(REVERSE, 12, 0), 60, 0.0, 1), 0, 0.0);
+    cache.clear();
+    cache.put(stored(&key(WWW, 1, 0), 60, 0.0, 1), 0, 0.0);
+    cache.forget(&[REVERSE], false);
+    assert!(cache.get(&key(WWW, 1, 0), 1.0).is_some());
 }
 
 #[test]
@@ -166,6 +208,8 @@ fn bytes_and_number_are_bounded_and_an_expired_one_is_kept_for_a_day() {
             assert!(cache.get(&key(&[1, n, 0], 1, 0), 1.0).is_some());
         }
         let last = key(&[1, 199, 0], 1, 0);
+        let asked = query(&[1, 199, 0], 1, 0);
+        assert!(ask(&cache, &asked, 59.9).is_some() && ask(&cache, &asked, 60.0).is_none());
         assert!(cache.get(&last, 59.0 + KEEP).is_some() && cache.get(&last, 60.0 + KEEP).is_none());
         cache.clear();
         assert_eq!((cache.len(), cache.used()), (0, 0));
@@ -220,7 +264,14 @@ fn what_does_not_add_up_is_not_kept() {
         renew_at: 1.0,
     };
     assert!(Stored::new(&good).is_ok());
-    for records in [&[(2, 14), (16, 31)][..], &[(9, 14), (16, 30)], &[(2, 14), (13, 30)], &[(2, 14)], &[]] {
+    for records in [
+        &[(2, 14), (16, 31)][..],
+        &[(9, 14), (16, 30)],
+        &[(2, 14), (13, 30)],
+        &[(2, 14), (16, 29)],
+        &[(2, 14)],
+        &[],
+    ] {
         assert!(Stored::new(&Given { records, ..good }).is_err());
     }
     assert!(Stored::new(&Given { counts: [1, 1, 1], ..good }).is_err());

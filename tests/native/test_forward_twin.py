@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zkdns.answers.table import Delta, Name, Staleness, Zone
@@ -76,6 +76,43 @@ def reply_of(kept: Kept, packet: bytes, limit: int, now: float) -> bytes:
     records, records, records, st.floats(0, 10), ages, st.sampled_from([HIGHEST_UDP, STREAM]),
     st.booleans(), st.booleans(), st.booleans(), st.lists(st.text("xy", max_size=90), max_size=3),
 )  # fmt: skip
+# A size below 512, which counts as that; and what was validated, for who asks with DO (RFC 6840, 5.8).
+@example(
+    (OWNERS[0], 16),
+    (100, False, b""),
+    0,
+    True,
+    False,
+    0,
+    (Record(OWNERS[0], 65280, 1, 60, (b"z" * 200,)),),
+    (),
+    (),
+    0.0,
+    1.0,
+    HIGHEST_UDP,
+    False,
+    False,
+    False,
+    [],
+)
+@example(
+    (OWNERS[0], 1),
+    (1232, True, b""),
+    0,
+    True,
+    False,
+    0,
+    (Record(OWNERS[0], 1, 1, 60, RDATA[0][1]),),
+    (),
+    (),
+    0.0,
+    1.0,
+    HIGHEST_UDP,
+    True,
+    True,
+    False,
+    [],
+)
 def test_a_hit_has_the_same_bytes_from_both_engines_at_any_time(
     question: tuple[bytes, int],
     edns: tuple[int, bool, bytes] | None,

@@ -66,6 +66,14 @@ def test_what_somebody_asks_for_is_read_first_and_the_others_go_on() -> None:
     assert [ahead.take_next()[1], ahead.take_next()[1]] == asked[:2], "it is nobody's favourite any more"
 
 
+def test_of_many_that_one_transaction_made_the_newest_does_not_wait_for_all() -> None:
+    ahead, asked = Ahead(), requests("s", 200)
+    for n, request in enumerate(asked):
+        ahead.put(f"s{n}", 9, request)
+    assert ahead.take_next() == asked[-1]
+    assert ahead.take_next() == asked[0]
+
+
 def test_what_is_not_to_be_read_any_more_is_not() -> None:
     ahead = Ahead()
     ahead.favour("web", 9)
@@ -75,3 +83,9 @@ def test_what_is_not_to_be_read_any_more_is_not() -> None:
     assert not ahead
     with pytest.raises(KeyError):
         ahead.take_next()
+    ahead.favour("app", 9)
+    later = requests("y", 2 * FAVOURS)
+    for request in later:
+        ahead.put("app", 9, request)
+    assert [ahead.take_next() for _ in later] == later, "and no turn of theirs is left"
+    assert not ahead

@@ -111,11 +111,15 @@ def test_what_takes_the_place_of_others_is_told_from_what_stays(monkeypatch: pyt
 
 
 def test_much_that_came_between_two_looks_is_left_and_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted = noted(monkeypatch)
+    much_that_came_between_two_looks_is_left(monkeypatch)
+
+
+def much_that_came_between_two_looks_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, left = noted(monkeypatch), gc.get_freeze_count()
     held = [[n] for n in range(3 * collector.FEW)]
     tend(1)
     assert counted == []
-    assert gc.get_freeze_count() > len(held)
+    assert gc.get_freeze_count() > left + len(held) - collector.YOUNG
 
 
 async def test_no_two_looks_are_in_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,6 +145,23 @@ async def test_no_two_looks_are_in_one_turn(monkeypatch: pytest.MonkeyPatch) -> 
         following.cancel()
     assert {generation for _, generation in looks} == {1, 2}
     assert len({at for at, _ in looks}) == len(looks)
+
+
+async def test_what_a_registry_brought_is_left_soon_and_not_a_minute_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(collector, "PAUSE", 0.0)
+    monkeypatch.setattr(collector, "LOOKS_BACK", 1 << 30)
+    left = gc.get_freeze_count()
+    following = asyncio.create_task(collector.follow())
+    try:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert gc.get_freeze_count() <= left, "little is not left"
+        brought = [[n] for n in range(3 * collector.FEW)]
+        await until(lambda: gc.get_freeze_count() > left + len(brought))
+    finally:
+        following.cancel()
 
 
 def tend(looks: int) -> None:
@@ -179,6 +200,16 @@ def test_a_circle_that_waited_until_it_was_old_goes_within_a_minute() -> None:
     assert gone() is not None, "it was young"
     tend(collector.LOOKS_BACK)
     assert gone() is None
+    assert collector.LOOKS_BACK * collector.PAUSE <= 60
+
+
+def test_what_is_looked_at_once_a_minute_leaves_the_count_of_looks_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for looks in range(1, 50):
+        tend(looks)
+    tend(collector.LOOKS_BACK)
+    much_that_came_between_two_looks_is_left(monkeypatch)
 
 
 def test_what_a_registry_brings_is_left_at_once_and_never_looked_through() -> None:

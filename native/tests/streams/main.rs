@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use zkdns_native::connection::{Connection, Fate, MAX_UNSENT, Need};
+use zkdns_native::connection::{Connection, Fate, MAX_UNSENT, Need, TURN};
 use zkdns_native::places::{Leaver, Places, Why};
 
 const CHUNK: usize = 16 << 10;
@@ -216,6 +216,9 @@ fn judge_places(count: usize, clients: &[(u8, bool, u8, u64)]) -> Result<(), Tes
                 prop_assert!(in_network(*network) <= in_network(of), "of a network with the most");
                 if *network == of {
                     prop_assert!(of_client(of, *other) <= of_client(of, one), "of a client with the most");
+                    if (of, *other) == newcomer && of_client(of, *other) == of_client(of, one) {
+                        prop_assert_eq!(one, *other, "of equal clients the newcomer's own");
+                    }
                     prop_assert!(*other != one || *active >= idle_since, "its idlest");
                 }
             }
@@ -293,6 +296,32 @@ fn replies_for_one_that_does_not_read_pass_the_bound_soon_enough_to_be_dropped()
 }
 
 #[test]
+fn a_turn_is_of_so_many_queries_and_bytes_and_no_more_wait_for_others_than_may() {
+    let (mut connection, mut asked) = (Connection::default(), 0);
+    let mut turn = |connection: &mut Connection, came: &[u8], fate: Fate, size: usize| {
+        let before = asked;
+        connection.receive(came, |_, out| {
+            asked += 1;
+            out.resize(out.len() + size, 0);
+            fate
+        });
+        connection.sent(connection.unsent().len());
+        asked - before
+    };
+    let many = frame(&[1, 2, 3]).repeat(1000);
+    assert_eq!(turn(&mut connection, &many, Fate::Replied, 1), TURN);
+    assert_eq!(turn(&mut connection, &[], Fate::Replied, 16 << 10), 2);
+    assert_eq!(turn(&mut connection, &[], Fate::Replied, 32 << 10), 1);
+    for (fate, count) in [(Fate::Later, TURN), (Fate::Replied, TURN), (Fate::Later, TURN), (Fate::Later, 0)] {
+        assert_eq!(turn(&mut connection, &[], fate, 1), count);
+    }
+    assert_eq!((connection.waiting(), connection.need()), (2 * TURN, Need::Replies));
+    connection.reply(&[1]);
+    connection.sent(3);
+    assert_eq!(turn(&mut connection, &[], Fate::Later, 1), 1, "one has come");
+}
+
+#[test]
 fn one_network_can_not_take_the_places_of_others() {
     let places = Places::new(10, usize::MAX);
     let (mine, none) = places.take(client(1, false), 0, 0);
@@ -365,4 +394,28 @@ fn whose_bytes_are_too_many_loses_no_more_than_that_takes_before_its_thread_is_t
     }
     assert_eq!(places.release(lone, 101), None);
     assert_eq!((places.bytes(), places.taken()), (0, 0));
+}
+
+#[test]
+fn what_waited_for_one_that_had_the_place_before_is_not_another_ones() {
+    let places = Places::new(3, 1000);
+    let (first, _) = places.take(client(1, false), 0, 0);
+    assert!(places.weigh(first, 0, 900).is_none());
+    places.release(first, 900);
+    let [next, some, most] = [0; 3].map(|_| places.take(client(1, false), 0, 0).0);
+    assert_eq!(next.place, first.place);
+    assert!(places.weigh(some, 0, 500).is_none());
+    assert_eq!(places.weigh(most, 0, 600).map(|leaver| leaver.token), Some(most));
+}
+
+#[test]
+fn who_takes_some_of_what_waits_for_it_costs_nobody_a_place() {
+    let places = Places::new(20, 1000);
+    let many: Vec<_> = (0..10).map(|_| places.take(client(1, false), 1, 0).0).collect();
+    assert!(many.iter().all(|token| places.weigh(*token, 0, 100).is_none()));
+    let (lone, _) = places.take(client(2, false), 0, 0);
+    assert!(places.weigh(lone, 0, 300).is_some());
+    assert_eq!(places.bytes(), 1200);
+    assert!(places.weigh(lone, 300, 250).is_none());
+    assert!(places.weigh(lone, 250, 251).is_some());
 }
