@@ -148,6 +148,9 @@ WALLS: dict[str, tuple[float, ...]] = {
     "upstreams, and those of them that are trusted": (config.MAX_UPSTREAMS,),
     "aliases behind one another in an upstream's reply": (believe.MAX_ALIASES,),
     "times that aliases lead from us to an upstream in one answer": (following.MAX_LEAVES,),
+    "long answers (more than 4 KiB) behind aliases that wait to be joined; a network leaves others room": (
+        following.MAX_LONG,
+    ),
     "KiB of an upstream's datagram": (intake.LARGE_BYTES >> 10,),
     "answers of upstreams that are kept": (DEFAULTS.cache_entries, DEFAULTS.cache_mb),
     "HTTP connections": (door.MAX_CONNECTIONS,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from support.forwarding import edes
 from support.missing import ENGINES
 from support.ports import free_port
 from support.upstream import FakeUpstream, Seen, reply, run, soa
+from support.waiting import until
 from zkdns.answers.builder import Builder
 from zkdns.answers.table import Table
 from zkdns.answers.zonefiles.overlay import Overlay
@@ -28,6 +30,7 @@ from zkdns.config import Address, Settings
 from zkdns.dns.message import Message
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.intake import LARGE_BYTES
+from zkdns.forward.load import Room
 from zkdns.serve import engine as engines
 from zkdns.serve import joined
 from zkdns.serve.dispatch import Dispatcher
@@ -322,6 +325,22 @@ async def test_a_long_reply_behind_an_alias_is_joined_beside_the_loop(server: Se
     assert len(said(cut)) > 1
     assert [size > LARGE_BYTES for size, _ in read] == [True, False], "a datagram has no room for more"
     assert [thread == loop_thread for _, thread in read] == [False, True]
+
+
+async def test_few_long_replies_wait_to_be_joined(server: Server) -> None:
+    """Each takes 64 KB, and its time in the one thread; a thousand connections may wait for 128 each."""
+    gate = threading.Event()
+    real = joined.read_reply
+    server.engine.dispatcher.following._room = Room(4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(joined, "read_reply", lambda data: gate.wait(10) and real(data))
+        asking = [asyncio.create_task(server.ask("long.example.net", tcp=True)) for _ in range(5)]
+        await until(lambda: sum(task.done() for task in asking) == 2)
+        gate.set()
+        answered = await asyncio.gather(*asking)
+    assert sorted(len(said(one)) for one in answered) == [0, 0, LONG + 1, LONG + 1, LONG + 1]
+    assert [edes(one) for one in answered if not said(one)] == [[22], [22]]
+    assert len(said(await server.ask("long.example.net", tcp=True))) == LONG + 1
 
 
 async def test_what_an_upstream_cut_stays_cut_behind_an_alias_of_ours(server: Server) -> None:

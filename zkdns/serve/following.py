@@ -18,6 +18,7 @@ from zkdns.dns.types import SERVFAIL
 from zkdns.forward.allow import network_of
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.intake import LARGE_BYTES, Intake
+from zkdns.forward.load import Room
 from zkdns.forward.pending import Pending
 from zkdns.serve.joined import join, join_home
 from zkdns.serve.request import Request
@@ -25,6 +26,11 @@ from zkdns.serve.respond import Follow
 
 MAX_LEAVES = 4
 """Times that the aliases of one answer may lead from our data to an upstream's."""
+
+MAX_LONG: Final = 64
+"""Long replies that wait to be joined: each asker's is its own. A network of them leaves others room."""
+
+_TOO_LONG = ede.option(ede.NO_REACHABLE_AUTHORITY, "too many long answers behind aliases wait")
 
 _TO_AND_FRO = ede.option(ede.NETWORK_ERROR, "aliases that lead out and home again too often")
 
@@ -58,6 +64,7 @@ class Following:
         self._failed = failed
         self._note = note
         self._intake = Intake()
+        self._room = Room(MAX_LONG)
 
     def lead_out(self, request: Request, alias: Follow) -> bytes | Pending:
         """Our alias, and what the upstreams say of the name that it leads to."""
@@ -105,8 +112,21 @@ class Following:
             pending.deliver(message)
 
     def _deliver(self, pending: Pending, request: Request, whole: Callable[[], bytes], size: int) -> None:
-        take = partial(self._take, pending, request)
-        self._intake.work_out(whole, take, network_of(request.client), large=size > LARGE_BYTES)
+        network = network_of(request.client)
+        if size <= LARGE_BYTES:
+            self._intake.work_out(whole, partial(self._take, pending, request), network, large=False)
+        elif self._room.is_for(network):
+            self._room.take(network)
+            take = partial(self._leave_and_take, network, pending, request)
+            self._intake.work_out(whole, take, network, large=True)
+        else:
+            pending.deliver(fail(request, SERVFAIL, _TOO_LONG, request.ra))
+
+    def _leave_and_take(
+        self, network: bytes, pending: Pending, request: Request, whole: Callable[[], bytes]
+    ) -> None:
+        self._room.leave(network)
+        self._take(pending, request, whole)
 
     def _take(self, pending: Pending, request: Request, whole: Callable[[], bytes]) -> None:
         try:
