@@ -521,9 +521,11 @@ async def test_a_service_of_silent_targets_keeps_no_other_service_waiting(
     prober = Prober(tell, sockets=8, named=lambda name: probe)
     for service in ("evil1", "evil2"):
         for n in range(50):
-            prober.schedule(Target(f"/s/{service}/{n}", "", "10.0.0.1", 80, 0.0, Check("tcp", timeout=10)))
+            check = Check("tcp", timeout=10)
+            prober.schedule(Target(f"/s/{service}/{n}", "", "10.0.0.1", 80, 0.0, check, service=service))
     await asyncio.sleep(0.05)
-    prober.schedule(Target("/s/web/a", "a", "10.0.0.1", 80, 0.0, Check("tcp", interval=60)))
+    check = Check("tcp", interval=60)
+    prober.schedule(Target("/s/web/a", "a", "10.0.0.1", 80, 0.0, check, service="web"))
     await come.wait()
     await prober.stop()
     assert told == ["/s/web/a"], "and those that gave their places up were told nothing of"

@@ -19,7 +19,8 @@ from zkdns.model import Check, Verdict
 
 
 def target(path: str = "/services/web/a", port: int = 80) -> Target:
-    return Target(path, path.rpartition("/")[2], "127.0.0.1", port, 0.0, Check("tcp", interval=0.05))
+    service, _, id = path.rpartition("/")
+    return Target(path, id, "127.0.0.1", port, 0.0, Check("tcp", interval=0.05), service=service)
 
 
 class Probes:

@@ -95,6 +95,17 @@ def test_an_instance_of_a_view_is_the_place_that_the_services_own_is_where_it_is
     assert places[0].place() == places[1].place() != places[2].place()
 
 
+def test_all_of_a_service_and_its_views_count_against_one_share_wherever_they_stand() -> None:
+    """Below `/{service}/{id}/info` each stands in a folder of its own."""
+    held = tuple(Instance(id, id, f"/s/{id}/info", ONE, 7.0) for id in "ab")
+    service = Service("s", "s", "/s", ServiceSettings(check=Check("tcp")), held)
+    view = replace(service, name="s@dc1", registries=("dc1",), view_of="s")
+    for one in (service, view):
+        found, _ = targets_of(one, one.instances, TYPES, CheckPolicy())
+        assert [t.service for t in found] == ["s", "s"]
+        assert [t.place().service for t in found] == ["s", "s"]
+
+
 def test_a_check_that_is_set_otherwise_is_another_target_of_the_same_instance() -> None:
     instances = (Instance("a", "", "/s/a", ONE, 0.0),)
     known: dict[str, Target] = {}

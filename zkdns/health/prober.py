@@ -75,8 +75,8 @@ class _Scheduled(Struct, eq=False):
 
     @property
     def service(self) -> str:
-        """Whose share it counts against: all that stands in one folder."""
-        return self.target.path.rpartition("/")[0]
+        """Whose share it counts against, wherever its instances stand."""
+        return self.target.service
 
     def choose_lane(self) -> Lane:
         if not self.is_slow:

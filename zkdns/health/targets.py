@@ -46,7 +46,8 @@ EVERYWHERE = CheckPolicy()
 class Target:
     """One instance to be probed. `path`: its `unique_key`; `unprobeable`: it can't be, which counts as a bad
     probe. `node`: that of the instance itself, where this is one of a view: a service and a view of it have
-    the same one. `origin`: what it was made of, so that it need not be made again."""
+    the same one. `origin`: what it was made of, so that it need not be made again; `service`: whose share its
+    probes count against, the same for a view."""
 
     path: str
     id: str
@@ -57,6 +58,7 @@ class Target:
     unprobeable: str = ""
     node: str = ""
     origin: Instance | None = field(default=None, compare=False, repr=False)
+    service: str = field(default="", compare=False, repr=False)
 
     @property
     def registered_at(self) -> str:
@@ -108,11 +110,12 @@ def steps(
         cure = "set allow_command_checks = true in the server's settings, or use tcp or http"
         return (), Problem(service.path, what, cure)
     prefix = f"{service.registries[0]}:" if service.view_of and service.registries else ""
+    name = service.view_of or service.name
     each: list[Target] = []
     for at, instance in enumerate(instances, 1):
         if instance.state is not State.UNREADABLE:
             key = instance.unique_key
-            each.append(_target_of(instance, key, check, known.get(key), prefix))
+            each.append(_target_of(instance, name, check, known.get(key), prefix))
         if not at % SLICE:
             yield
     outside: list[Target] = []
@@ -138,13 +141,14 @@ def steps(
     return targets, None
 
 
-def _target_of(instance: Instance, key: str, check: Check, known: Target | None, prefix: str) -> Target:
+def _target_of(instance: Instance, of: str, check: Check, known: Target | None, prefix: str) -> Target:
     if known is not None and known.origin is instance and known.check is check:
         return known
     address = next(iter(instance.addresses), instance.registration.host or "")
     port, unprobeable = _port(instance, check)
+    key = instance.unique_key
     node = key.replace(prefix, "", 1) if prefix else ""
-    return Target(key, instance.id, address, port, instance.since, check, unprobeable, node, instance)
+    return Target(key, instance.id, address, port, instance.since, check, unprobeable, node, instance, of)
 
 
 def _port(instance: Instance, check: Check) -> tuple[int, str]:
