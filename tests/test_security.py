@@ -193,9 +193,11 @@ WALLS: dict[str, tuple[float, ...]] = {
     ),
     "replicas that `drain --wait` asks at a time, and tells as away": (holders.MAX_THREADS, drain.MAX_TOLD),
     "KiB of an override, of a replica's node": (overrides.MAX_BYTES / 1024, replica.MAX_BYTES / 1024),
-    "ballots of replicas that are read, MiB of one unpacked": (
+    "ballots of replicas that are read; MiB of one unpacked, votes, KiB of a line": (
         ballots.MAX_REPLICAS,
         consensus.MAX_UNPACKED_BYTES / MIB,
+        consensus.MAX_VOTES,
+        consensus.MAX_PART_BYTES / 1024,
     ),
     "bad entries of the topology that are told one by one": (topology.MAX_TOLD,),
     "nodes that one request to ZooKeeper reads, MiB of a reply beyond which the next one reads fewer": (

@@ -11,6 +11,7 @@ from zkdns.health.ballots import MAX_REPLICAS, SESSION, Ballots
 from zkdns.health.health import CHUNK, Health
 from zkdns.health.thresholds import CheckState
 from zkdns.model import Check, Instance, Registration, Service, ServiceSettings
+from zkdns.steps import Steps
 
 NOW = 1_700_000_000.0
 BAD = CheckState(False, "refused")
@@ -25,16 +26,16 @@ class Read:
         self.moved: list[str] = []
         self.ballots = Ballots("me", self._read, {"/s/web/a": None}, self._note)
 
-    def _read(self, replica: str, data: bytes) -> dict[str, CheckState]:
+    def _read(self, replica: str, data: bytes) -> Steps[dict[str, CheckState]]:
         self.read.append(replica)
-        return consensus.read_ballot(data)
+        return (yield from consensus.reading(data))
 
     def _note(self, paths: Iterable[str]) -> None:
         self.moved += paths
 
     def all(self) -> None:
         while self.ballots.has_unread:
-            self.ballots.read_one()
+            self.ballots.read_some()
 
 
 def good(*paths: str) -> bytes:
@@ -44,13 +45,52 @@ def good(*paths: str) -> bytes:
 def test_one_ballot_is_read_at_a_time_and_those_that_did_not_change_not_again() -> None:
     world = Read()
     world.ballots.take({"r1": good(), "r2": good()})
-    world.ballots.read_one()
+    world.ballots.read_some()
     assert world.read == ["r1"]
     world.ballots.take({"r1": good(), "r2": good("/s/web/b")})
     world.all()
     assert world.read == ["r1", "r2"]
     world.ballots.take({"r1": good(), "r2": good("/s/web/b")})
     assert not world.ballots.has_unread
+
+
+def test_one_that_changes_at_each_step_keeps_no_other_from_being_read() -> None:
+    world = Read()
+    world.ballots.see({"a": 0, "real": 0})
+    for at in range(10):
+        world.ballots.take({"a": good(f"/s/web/{at}"), "real": good()})
+        world.ballots.read_some()
+    assert world.read.count("real") == 1
+    assert world.read.count("a") > 1
+    assert world.ballots.votes("/s/web/a", None) == [GOOD]
+
+
+def many(count: int, path: str) -> bytes:
+    return consensus.write_ballot({path: GOOD} | {f"/s/db/{n:05}": GOOD for n in range(count)})
+
+
+def test_a_long_ballot_counts_when_it_is_read_whole_and_one_that_goes_meanwhile_for_nothing() -> None:
+    world = Read()
+    world.ballots.see({"a": 0})
+    world.ballots.take({"a": many(5000, "/s/web/a")})
+    world.ballots.read_some()
+    world.ballots.take({"a": many(5000, "/s/web/b")})
+    world.ballots.read_some()
+    assert not world.moved
+    assert not world.ballots.votes("/s/web/a", None)
+    while world.read == ["a"]:
+        world.ballots.read_some()
+    assert world.moved == ["/s/web/a"], "as it stood when it was begun"
+    world.all()
+    assert world.moved == ["/s/web/a", "/s/web/a"]
+    assert not world.ballots.votes("/s/web/a", None)
+    world.ballots.take({"a": many(5000, "/s/web/a")})
+    world.ballots.read_some()
+    world.ballots.take({})
+    assert not world.ballots.has_unread
+    world.ballots.take({"b": good()})
+    world.all()
+    assert world.read == ["a", "a", "a", "b"]
 
 
 def test_so_many_ballots_are_read_and_no_more_and_the_living_come_first() -> None:
@@ -137,13 +177,13 @@ def test_ballots_beyond_those_that_are_read_are_a_problem_for_as_long_as_they_ar
 
 def test_of_nodes_without_number_each_is_looked_at_once() -> None:
     def cost(number: int) -> int:
-        ballots = Ballots("me", lambda replica, data: {}, {}, lambda paths: None)
+        ballots = Ballots("me", lambda _, data: consensus.reading(data), {}, lambda paths: None)
         nodes = {f"r{n:04}": b"" for n in range(number)}
         written = dict.fromkeys(nodes, 1.0)
         ballots.take(nodes)
         ballots.see(written)
         while ballots.has_unread:
-            ballots.read_one()
+            ballots.read_some()
         return steps(lambda: ballots.take(nodes)) + steps(lambda: ballots.see(written))
 
     assert cost(2000) - cost(1000) < 1.2 * 1000

@@ -11,14 +11,20 @@ from hypothesis import strategies as st
 
 from zkdns.health.consensus import (
     MAX_BALLOT_BYTES,
+    MAX_PART_BYTES,
     MAX_UNPACKED_BYTES,
+    MAX_VOTES,
     MAX_WHY_CHARACTERS,
+    PART,
     assign,
     majority,
     read_ballot,
+    reading,
     write_ballot,
+    writing,
 )
-from zkdns.health.thresholds import CheckState
+from zkdns.health.thresholds import CheckState, ProbeHistory
+from zkdns.steps import Steps
 
 GOOD = CheckState(True)
 
@@ -143,3 +149,55 @@ def test_a_ballot_that_is_cut_short_says_nothing() -> None:
     assert read_ballot(whole) == {"/s/a": GOOD}
     for missing in range(1, 5):  # the checksum's bytes alone
         assert read_ballot(whole[:-missing]) == {}
+
+
+def lengths(data: bytes) -> list[int]:
+    """Of the lines of a long ballot."""
+    return [len(line) for line in zlib.decompress(data).split(b"\n")]
+
+
+def pauses(reading: Steps[object]) -> int:
+    return sum(1 for _ in reading)
+
+
+def test_one_of_thousands_of_votes_is_written_and_read_line_by_line() -> None:
+    """What reads JSON is one call, which nobody gets in between."""
+    states = [GOOD, bad("refused")]
+    many = {f"/services/web-{n % 100}/host-{n}.example.net:8080": states[n % 2] for n in range(20_000)}
+    spelling = writing({path: ProbeHistory(state) for path, state in many.items()})
+    data = write_ballot(many)
+    assert max(lengths(data)) < MAX_PART_BYTES
+    assert min(pauses(spelling), pauses(reading(data))) >= len(lengths(data)) - 1 > 40
+    assert read_ballot(data) == many
+
+
+def test_the_longest_paths_with_the_longest_letters_still_make_lines_that_are_read() -> None:
+    many = {f"/services/{n}/{chr(0x1F600) * 8170}": bad(chr(0x1F600) * 100) for n in range(9)}
+    assert read_ballot(write_ballot(many)) == many
+
+
+LINES = {
+    "one": b'{"good": [' + b",".join([b'"a"'] * 40_000) + b"]}",
+    "one of which nothing counts": b'{"x": [' + b",".join([b"0"] * 70_000) + b"]}",
+    "one without an end": b'{"good": ["' + b"a" * MAX_PART_BYTES,
+    "thousands that say nothing": b"{}\n" * (MAX_UNPACKED_BYTES // PART + 2),
+    "empty ones": b"\n" * 100_000,
+}
+
+
+@pytest.mark.parametrize("shape", LINES)
+def test_a_ballot_whose_lines_are_too_long_or_too_many_says_nothing(shape: str) -> None:
+    well = b'{"good": ["/s/a"]}'
+    for data in (LINES[shape], well + b"\n" + LINES[shape], LINES[shape] + b"\n" + well):
+        assert read_ballot(zlib.compress(data)) == {}
+    assert read_ballot(zlib.compress(well + b"\n" + well)) == {"/s/a": GOOD}
+
+
+def test_so_many_votes_of_one_ballot_count_and_one_with_more_says_nothing() -> None:
+    def of(count: int) -> bytes:
+        lines = [range(at, min(at + 4000, count)) for at in range(0, count, 4000)]
+        spelled = [json.dumps({"good": [*map(str, line)]}).encode() for line in lines]
+        return zlib.compress(b"\n".join(spelled))
+
+    assert len(read_ballot(of(MAX_VOTES))) == MAX_VOTES
+    assert read_ballot(of(MAX_VOTES + 1)) == {}

@@ -85,6 +85,23 @@ def test_what_says_the_same_as_before_is_not_written() -> None:
     assert own.due == NOW + 3 + GATHER, "and keeps nothing waiting that comes next"
 
 
+def test_one_of_thousands_of_votes_is_spelled_a_little_at_a_time_as_it_was() -> None:
+    own = Own()
+    for n in range(10_000):
+        own.see(f"/services/web/{n}")
+    at = NOW + GATHER
+    assert own.write(at) is None
+    own.see("/services/web/0", "refused", at)
+    own.see("/services/web/0", "refused", at)
+    calls, data = 1, None
+    while data is None:
+        assert own.due == at, "there is more to do at once"
+        data, calls = own.write(at + 0.01 * calls), calls + 1
+    assert calls > 8
+    assert set(consensus.read_ballot(data).values()) == {CheckState(True)}
+    assert own.due == at + 0.01 * (calls - 1) + WRITE_EVERY, "the rest has its time"
+
+
 @pytest.mark.parametrize("by", [3600.0, -3600.0])
 def test_where_the_clock_is_set_what_waits_and_what_was_seen_goes_with_it(by: float) -> None:
     own = Own()
@@ -106,7 +123,7 @@ def test_an_error_of_ours_leaves_what_was_written(monkeypatch: pytest.MonkeyPatc
     own.see(A)
     assert own.write(NOW + 1) is not None
     with monkeypatch.context() as patch:
-        patch.setattr(consensus, "write_ballot", lambda votes: 1 // 0)
+        patch.setattr(consensus, "writing", lambda votes: 1 // 0)
         own.see(B, now=NOW + 2)
         assert own.write(NOW + 3) is None
     own.discount(A, NOW + 4)

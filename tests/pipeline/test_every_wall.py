@@ -30,7 +30,7 @@ MOVED = "10.77.7.7"
 
 WALLS = {
     "affected.Affected.search",
-    "gather.Gatherer._name", "health.Health._read_ballot", "hearing.Hearing._take", "inputs.subject",
+    "gather.Gatherer._name", "hearing.Hearing._take", "inputs.subject",
     "pipeline.Pipeline._take", "pipeline.Pipeline.step",
     "reading.Reading._come", "reading.Reading._forgive", "views.Views._named",
     "views.Views._path", "views.Views._wants",

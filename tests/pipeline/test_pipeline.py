@@ -550,7 +550,7 @@ def test_where_everything_breaks_us_it_is_tried_once_and_told(monkeypatch: pytes
 def test_a_verdict_and_a_ballot_that_break_us_cost_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     world = checked(2)
     break_at(monkeypatch, Health, "take", lambda self, target, *rest: target.id == "i0")
-    break_at(monkeypatch, consensus, "read_ballot", lambda data: b"broken" in data)
+    break_at(monkeypatch, consensus, "reading", lambda data: b"broken" in data)
     for id in ("i0", "i1"):
         world.probe(id, good=True)
     world.hear(SERVERS, Children(SERVERS, ("z1", "z2", "z3"), next(world.zxid)))

@@ -1,7 +1,8 @@
 """What the replicas have seen of the checks, as their nodes tell it, and whose word counts.
 
 Rules: pure. Anybody who may write there chooses how many nodes there are, what they hold and how often that
-changes: so many are read and no more, live replicas' first, each when its turn comes (`read_one`). ZooKeeper
+changes: so many are read and no more, live replicas' first, each when its turn comes and in steps
+(`read_some`): one that changes all the time goes behind those that wait, and is read as it stood. ZooKeeper
 keeps a ballot through an outage in which its writer could put nothing right: once the ensemble was out of
 reach, a replica is doubted until its node under /zkdns/servers is written again, which each does when it is
 back.
@@ -9,12 +10,13 @@ back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from heapq import nsmallest
 from itertools import filterfalse
 from typing import Final
 
 from zkdns.health.thresholds import CheckState
+from zkdns.steps import Steps, glance
 
 MAX_REPLICAS: Final = 64
 """Replicas whose ballots count."""
@@ -36,7 +38,7 @@ class Ballots:
     def __init__(
         self,
         me: str,
-        read: Callable[[str, bytes], Votes],
+        read: Callable[[str, bytes], Steps[Votes]],
         checked: Mapping[str, object],
         moved: Callable[[Iterable[str]], None],
     ) -> None:
@@ -54,6 +56,9 @@ class Ballots:
         """Those of them that are read."""
         self._known: dict[str, tuple[bytes, Votes]] = {}
         self._unread: dict[str, None] = {}
+        """Those of them that are to be read, who waits the longest first."""
+        self._reading: tuple[str, bytes, Steps[None]] | None = None
+        """The first of these, while it is read."""
         self._written: Mapping[str, float] = {}
         self._is_within = False
         self._before: dict[str, float] | None = None
@@ -65,6 +70,11 @@ class Ballots:
     @property
     def has_unread(self) -> bool:
         return bool(self._unread)
+
+    @property
+    def next_unread(self) -> str:
+        """Whose ballot is read next, or is being read."""
+        return next(iter(self._unread))
 
     def see(self, written: Mapping[str, float]) -> None:
         """The live replicas, and when their nodes were written (by the ensemble's clock). We are one of them,
@@ -131,9 +141,12 @@ class Ballots:
 
     def _find_unread(self) -> None:
         """Of those that are read, the ones that hold something else than was read of them."""
-        self._unread = {
-            r: None for r in self._chosen if r not in self._known or self._known[r][0] != self._nodes[r]
-        }
+        changed = [
+            r for r in self._chosen if r not in self._known or self._known[r][0] != self._nodes[r]
+        ]  # fmt: skip
+        self._unread = dict.fromkeys([r for r in self._unread if r in changed] + changed)
+        if self._reading is not None and self._reading[0] not in self._unread:
+            self._reading = None
         self._believe()
 
     def _believe(self) -> None:
@@ -154,17 +167,41 @@ class Ballots:
         self._before = written | self._before  # who was not seen before is to write once more
         return frozenset(r for r, at in written.items() if r in self._unread or at <= self._before[r])
 
-    def read_one(self) -> None:
-        """Read the next of those that have changed."""
-        replica = next(iter(self._unread))
-        del self._unread[replica]
-        data = self._nodes[replica]
-        before, after = self._known.get(replica, (b"", _NONE))[1], self._read(replica, data)
+    def read_some(self) -> None:
+        """A step of reading the next of those that have changed. One that an error of ours ends says nothing
+        until it changes."""
+        replica = self.next_unread
+        data = self._nodes[replica] if self._reading is None else self._reading[1]
+        is_over = True
+        try:
+            if self._reading is None:
+                self._reading = replica, data, self._read_whole(replica, data)
+            next(self._reading[2])
+            is_over = False
+        except StopIteration:
+            pass
+        except Exception:
+            self._moved(self._known.get(replica, (b"", _NONE))[1].keys() & self._checked.keys())
+            self._known[replica] = data, _NONE
+            raise
+        finally:
+            if is_over:
+                self._reading = None
+                del self._unread[replica]
+                self._find_unread()
+
+    def _read_whole(self, replica: str, data: bytes) -> Steps[None]:
+        after = yield from self._read(replica, data)
+        before = self._known.get(replica, (b"", _NONE))[1]
+        moved: list[str] = []
+
+        def compare(some: Sequence[str]) -> None:
+            moved.extend([path for path in some if before.get(path) != after.get(path)])
+
+        yield from glance([*before], compare)
+        yield from glance([path for path in after if path not in before], moved.extend)
         self._known[replica] = data, after
-        # Of many paths that nobody here checks nothing is compared.
-        paths = (before.keys() & self._checked.keys()) | (after.keys() & self._checked.keys())
-        self._moved([path for path in paths if before.get(path) != after.get(path)])
-        self._believe()
+        self._moved([path for path in moved if path in self._checked])
 
     def tell_of(self, path: str, replicas: Iterable[str]) -> bool:
         """Whether one of these has said something of an instance."""

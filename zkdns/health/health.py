@@ -66,7 +66,9 @@ class Health:
         self._targets: dict[str, dict[str, Target]] = {}
         # by instance path
         self._service_of: dict[str, str] = {}
-        self._ballots = Ballots(replica, self._read_ballot, self._service_of, self._count_later)
+        self._ballots = Ballots(
+            replica, lambda _, data: consensus.reading(data), self._service_of, self._count_later
+        )  # fmt: skip
         self._sharing = Sharing(replica, probes, self._ballots)
         self._check_states: dict[str, CheckState] = {}
         self._unprobed: set[str] = set()
@@ -138,7 +140,8 @@ class Health:
         self._ballots.end_doubts(now)
         while True:
             if self._ballots.has_unread:
-                self._ballots.read_one()
+                with self._wall.around(f"{HEALTH}/{self._ballots.next_unread}", "read"):
+                    self._ballots.read_some()
             elif paths := self._sharing.take(now):
                 self._share(paths, now)
             elif self._uncounted:
@@ -148,10 +151,6 @@ class Health:
             if tick() > until:
                 break
         return names
-
-    def _read_ballot(self, replica: str, data: bytes) -> Mapping[str, CheckState]:
-        path = f"{HEALTH}/{replica}"
-        return self._wall.attempt(path, lambda: consensus.read_ballot(data), {}, "read")
 
     def _count_later(self, paths: Iterable[str]) -> None:
         self._uncounted.update(dict.fromkeys(paths))

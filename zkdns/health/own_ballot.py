@@ -1,17 +1,19 @@
 """What this replica's own probes have seen, and the ballot that it writes of that for the others.
 
-Rules: pure. It is written at most once a second, and only where it changed.
+Rules: pure. It is written at most once a second, and only where it changed. One of thousands of votes is
+spelled a few steps at a time, as it was when that began.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Final
 
 from zkdns.health import consensus
 from zkdns.health.targets import Target
 from zkdns.health.thresholds import CheckState, LastProbe, ProbeHistory, advance
 from zkdns.model import Service, Verdict
 from zkdns.roots import HEALTH
+from zkdns.steps import Steps
 from zkdns.wall import Wall
 
 WRITE_EVERY = 1.0
@@ -19,6 +21,10 @@ WRITE_EVERY = 1.0
 
 GATHER = 0.02
 """Seconds for which even the first write waits: verdicts come in swarms."""
+
+
+STEPS: Final = 2
+"""Of spelling it, each time that it is asked for."""
 
 
 class OwnBallot:
@@ -32,6 +38,8 @@ class OwnBallot:
         self._written = b""
         self._written_at = float("-inf")
         self._changed_at: float | None = None
+        self._spelling: Steps[bytes] | None = None
+        self._began = 0.0
 
     def take(self, target: Target, verdict: Verdict, now: float) -> bool:
         """One probe's verdict. Returns whether that changes our vote."""
@@ -65,28 +73,36 @@ class OwnBallot:
 
     @property
     def due(self) -> float | None:
-        """When `write` has something to give; None for nothing."""
+        """When `write` has something to give, or to do; None for nothing."""
+        if self._spelling is not None:
+            return self._began
         if self._changed_at is None:
             return None
         return max(self._written_at + WRITE_EVERY, self._changed_at + GATHER)
 
     def write(self, now: float) -> bytes | None:
-        """Our votes for the others, where it is time to write them and they changed."""
+        """Our votes for the others, where it is time to write them, they changed, and are spelled."""
         due = self.due
         if due is None or due > now:
             return None
-        self._changed_at = None
-        data = self._wall.attempt(f"{HEALTH}/{self._replica}", self._spell, self._written, "written")
-        if data == self._written:
+        if self._spelling is None:
+            self._spelling, self._began, self._changed_at = self._spell(), now, None
+        data = None
+        for _ in range(STEPS):
+            try:
+                next(self._spelling)
+            except StopIteration as end:
+                data, self._spelling = end.value, None
+                break
+        if data is None or data == self._written:
             return None
         self._written, self._written_at = data, now
-        return data
+        return self._written
 
-    def _spell(self) -> bytes:
-        votes: Mapping[str, CheckState] = {
-            path: history.check_state for path, history in self._histories.items()
-        }
-        return consensus.write_ballot(votes)
+    def _spell(self) -> Steps[bytes]:
+        with self._wall.around(f"{HEALTH}/{self._replica}", "written"):
+            return (yield from consensus.writing(dict(self._histories)))
+        return self._written
 
     def _note_change(self, now: float) -> None:
         if self._changed_at is None:
@@ -96,5 +112,6 @@ class OwnBallot:
         """The clock was set: what is waited for and what is kept is so much later by it."""
         self._last_probes = {path: LastProbe(at + by, why) for path, (at, why) in self._last_probes.items()}
         self._written_at += by
+        self._began += by
         if self._changed_at is not None:
             self._changed_at += by
