@@ -211,3 +211,15 @@ def test_no_text_of_a_payload_is_kept_for_good() -> None:
     )
     assert one.zone is other.zone
     assert short in _pool
+
+
+def test_a_member_that_tells_an_empty_id_is_told_as_unreadable() -> None:
+    """What changed of it was told as if the service had."""
+    tree = open_tree(parse_registry("zk://h/?preset=hdfs"))
+    path = "/hadoop-ha/ns1/ActiveStandbyElectorLock"
+    node = b"\x0a\x03ns1\x12\x00\x1a\x0810.0.0.1\x20\x50"
+    catalog = read_into(tree, {path: node}).catalog()
+    assert [(i.id, i.state) for i in catalog.services["ns1"].instances] == [
+        ("ActiveStandbyElectorLock", State.UNREADABLE)
+    ]
+    assert [p.what for p in catalog.problems] == ["the id that it tells is empty"]

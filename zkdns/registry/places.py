@@ -84,6 +84,8 @@ class Place:
             return (), BadData(what, "delete it: no system has such names")
         try:
             for part in self.read(node, holes):
+                if isinstance(part, Member) and not part.id:  # that would be the service itself
+                    return tuple(parts), BadData("the id that it tells is empty", "set it")
                 if isinstance(part, Member) and len(part.id) > MAX_URL_CHARACTERS:  # it stands in the data
                     what = f"the id that it tells has more than {MAX_URL_CHARACTERS} characters"
                     return tuple(parts), BadData(what, "delete it: no system has such ids")
