@@ -77,7 +77,8 @@ class Step(NamedTuple):
 @dataclass(frozen=True, slots=True, eq=False)
 class ZoneData:
     """A zone file's records. `soa` goes with a negative answer; where the zone is shared with services it
-    is that of the table's zone of the index `zone`. `family`: all zone files by apex."""
+    is that of the table's zone of the index `zone`. `family`: all zone files by apex, in which aliases are
+    followed from this one."""
 
     apex: bytes
     nodes: Mapping[bytes, Node]

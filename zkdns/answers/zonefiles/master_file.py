@@ -62,6 +62,10 @@ class Wrong(Exception):
         self.what = what
         self.may_pass = may_pass
 
+    def copy(self) -> Wrong:
+        """One that can be kept: what was raised knows where, and so all that had been read of the file."""
+        return Wrong(self.where, self.what, may_pass=self.may_pass)
+
     @property
     def names_line(self) -> bool:
         """Whether it is in one line, and not with the file as a whole."""
@@ -88,7 +92,12 @@ class _Records:
         self.is_over = is_over
         self.records: list[Record] = []
         self.where = ""
-        self.manager = self
+
+    @property
+    def manager(self) -> _Records:
+        """Itself; kept as a field it would be a reference cycle, and all records stay for good: they are old
+        by the time at which they are not wanted any more."""
+        return self
 
     def origin_information(self) -> tuple[dns.name.Name, bool, dns.name.Name]:
         return dns.name.root, False, dns.name.root

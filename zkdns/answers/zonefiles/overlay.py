@@ -38,15 +38,16 @@ class Overlay:
     def put(self, files: Mapping[bytes, ZoneData], *, in_turns: bool = False) -> None:
         """These files, in place of the ones before: now, or some of their names each time that the builder is
         asked what moved."""
-        family: dict[bytes, ZoneData] = {}
-        for apex, data in files.items():
-            zone = self._zones.get(apex, NO_ZONE) if data.shared else NO_ZONE
-            family[apex] = replace(data, zone=zone, family=family)
-        self.files = family
-        self._builder.put_beneath(self._names(family), in_turns=in_turns)
+        family = {
+            apex: replace(data, zone=self._zones.get(apex, NO_ZONE) if data.shared else NO_ZONE)
+            for apex, data in files.items()
+        }
+        # Those of a family know none themselves: else it would be a reference cycle, which nobody ends.
+        self.files = files = {apex: replace(data, family=family) for apex, data in family.items()}
+        self._builder.put_beneath(self._names(files), in_turns=in_turns)
 
-    def _names(self, family: Mapping[bytes, ZoneData]) -> Iterator[tuple[bytes, Name]]:
-        for apex, data in family.items():
+    def _names(self, files: Mapping[bytes, ZoneData]) -> Iterator[tuple[bytes, Name]]:
+        for apex, data in files.items():
             responder = _Reverse(data) if apex.endswith(_ARPA) else data
             name = Name(data.zone, responder=responder, origin=FILES)
             for owner in data.nodes if apex in self._zones else [apex]:

@@ -57,7 +57,7 @@ class _Read(Struct, frozen=True):
     def take(self) -> ZoneData:
         """Raises what was wrong."""
         if self.wrong is not None:
-            raise self.wrong.with_traceback(None)
+            raise self.wrong.copy()
         assert self.data is not None  # noqa: S101
         return self.data
 
@@ -149,7 +149,7 @@ class ZoneFolder:
         try:
             data = read_zone(path, self.folder, self.own, reader)
         except Wrong as error:
-            wrong = error
+            wrong = error.copy()
         return _Read(reader.marks, reader.lines, data, wrong)
 
     def _list(self) -> list[Path]:
