@@ -3,7 +3,8 @@ first.
 
 Rules: pure. Where the data of thousands of services changes in one moment, nothing tells an unrelated change
 from theirs. But few of so many services are asked for; and who has thousands made them by transactions of
-hundreds: what one transaction made is taken for one owner's.
+hundreds, or one after another: what one transaction made is taken for one owner's, and so is, beside what
+others made, what was made by transactions in a row.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from zkdns.registry.zk.read_plan import ReadRequest
 FAVOURS: Final = 3
 """Reads of services that somebody asks for before the next of the others, which go on all the same."""
 
+IN_A_ROW: Final = 1024
+"""Transactions that take their turns as one: thousands of services that are made one by one come of a few
+dozens of these."""
+
 Item: TypeAlias = ReadRequest | None
 """A read of a service; None: what is to be read of it is not told apart yet."""
 
@@ -27,29 +32,41 @@ class _Line:
     are, and in turn among themselves."""
 
     def __init__(self) -> None:
-        self._reads: dict[str, tuple[str, dict[Item, None]]] = {}
+        self._reads: dict[str, tuple[int, dict[Item, None]]] = {}
         """By service, what made it, and what waits of it."""
-        self._turns: Accounts[str] = Accounts(are_long=True)
-        """By what made them, the services that wait."""
+        self._rows: Accounts[int] = Accounts()
+        """Which transactions in a row are next, each of them once."""
+        self._turns: dict[int, Accounts[str]] = {}
+        """Of these, by what made them, the services that wait."""
 
     def __bool__(self) -> bool:
         return bool(self._reads)
 
     def put(self, service: str, made_by: int, request: Item) -> None:
         if service not in self._reads:
-            self._reads[service] = str(made_by), {}
-            self._turns.put(str(made_by), service)
+            self._reads[service] = made_by, {}
+            row = made_by // IN_A_ROW
+            if row not in self._turns:
+                self._turns[row] = Accounts(are_long=True)
+                self._rows.put(str(row), row)
+            self._turns[row].put(str(made_by), service)
         self._reads[service][1][request] = None
 
     def take_next(self) -> tuple[str, Item]:
-        made_by, service = self._turns.take_next()
+        account, row = self._rows.take_next()
+        turns = self._turns[row]
+        made_by, service = turns.take_next()
         reads = self._reads[service][1]
         request = next(iter(reads))
         del reads[request]
         if reads:
-            self._turns.put_back(made_by, service)
+            turns.put_back(made_by, service)
         else:
             del self._reads[service]
+        if turns:
+            self._rows.put_back(account, row)
+        else:
+            del self._turns[row]
         return service, request
 
     def take_of(self, service: str, most: int) -> list[ReadRequest]:
@@ -61,20 +78,28 @@ class _Line:
         for request in taken:
             del reads[request]
         if not reads:
-            self._turns.remove(made_by, service)
-            del self._reads[service]
+            self._remove(service, made_by)
         return taken
 
     def take_out(self, service: str) -> Collection[Item]:
         """All that waits of it."""
         if service not in self._reads:
             return ()
-        made_by, reads = self._reads.pop(service)
-        self._turns.remove(made_by, service)
+        made_by, reads = self._reads[service]
+        self._remove(service, made_by)
         return reads
+
+    def _remove(self, service: str, made_by: int) -> None:
+        del self._reads[service]
+        row = made_by // IN_A_ROW
+        self._turns[row].remove(str(made_by), service)
+        if not self._turns[row]:
+            del self._turns[row]
+            self._rows.remove(str(row), row)
 
     def clear(self) -> None:
         self._reads.clear()
+        self._rows.clear()
         self._turns.clear()
 
 
