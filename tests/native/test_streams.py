@@ -108,6 +108,15 @@ def test_a_sampled_query_over_tcp_is_pythons_and_what_is_no_query_is_not(engine:
     assert engine.totals()["dropped"] == 1
 
 
+def test_who_asks_for_a_name_that_is_not_there_is_noted_as_told_of_nothing(engine: native.Native) -> None:
+    at = engine.start([("127.0.0.1", 0)], 1)[0]
+    with connect(at) as client:
+        for _ in range(2):  # what is noted of the first is there when the second is answered
+            client.sendall(framed(tables.query(b"\4nope" + APEX, 1)))
+            assert read(client)[3] & 0x0F == 3
+    assert engine.demand(0.0, 9).clients == []
+
+
 def test_without_descriptors_no_client_is_taken_and_then_all_are(engine: native.Native) -> None:
     """The kernel keeps those that wait; the thread does not spin at them, and serves those that it has."""
     at = engine.start([("127.0.0.1", 0)], 1)[0]

@@ -54,6 +54,14 @@ def test_what_is_left_out_is_told_by_service_and_kind_now_and_then() -> None:
     assert MAX_NAMED == 3
 
 
+def test_little_that_is_taken_often_counts_while_few_services_do() -> None:
+    shares = Shares(10_000, 1)
+    for _ in range(200):
+        assert shares.fits("web", 0.0)
+        shares.take("web", 50, 0.0)
+    assert not shares.fits("web", 0.0)
+
+
 def test_of_thousands_that_took_next_to_nothing_none_is_kept_in_mind() -> None:
     shares = Shares(10_000, 1)
     shares.take("flap", 9_999, 0.0)
