@@ -142,6 +142,13 @@ class Accounts(Generic[T]):
         if not self._lines[account]:
             self.take_out(account)
 
+    def discard(self, account: str, item: T) -> None:
+        """It waits no more, if it did, of one that is held back as well."""
+        if item in self._held_back.get(account, ()):
+            del self._held_back[account][item]
+        elif item in self._lines.get(account, ()):
+            self.remove(account, item)
+
     def take_out(self, account: str) -> Collection[T]:
         """All that waits of one that was not held back, in order."""
         self._fresh.pop(account, None)

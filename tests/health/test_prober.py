@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -345,3 +346,37 @@ async def test_a_probe_that_began_late_is_not_followed_at_once(monkeypatch: pyte
         begun.append(asyncio.get_running_loop().time())
     assert begun[1] - begun[0] >= 0.095
     await prober.stop()
+
+
+def kept() -> int:
+    """Targets with their times that anything holds."""
+    gc.collect()
+    return sum(isinstance(one, module._Scheduled) for one in gc.get_objects())
+
+
+async def test_what_is_wanted_no_more_is_kept_neither_where_it_waits_nor_for_its_next_time() -> None:
+    """A service whose check changes all the time, or whose instances come and go, would fill the memory: what
+    is probed once a day is due in a day."""
+    probes = Probes()
+    prober = probes.prober()
+    checks = [Check("tcp", interval=86_000.0 + n) for n in range(20)]
+    for check in checks:
+        for n in range(300):
+            prober.schedule(replace(target(f"/services/web/{n}"), check=check))
+        await asyncio.sleep(0)
+    assert kept() <= 300 + 2 * module.HEAP + module.SOCKETS
+    for n in range(300):
+        prober.drop(f"/services/web/{n}")
+    await prober.stop()
+    quick = Prober(lambda target, verdict: None, named=lambda name: answer)
+    for at in range(400):
+        path = f"/services/db/{at}"
+        quick.schedule(replace(target(path), check=checks[0]))
+        await asyncio.sleep(0.001)
+        quick.drop(path)
+    assert kept() <= 4 * module.HEAP
+    await quick.stop()
+
+
+async def answer(target: Target) -> str:
+    return ""

@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.values import a_service, an_instance
+from zkdns.health import consensus
+from zkdns.health.ballots import Ballots
 from zkdns.health.consensus import assign
 from zkdns.health.health import Health
-from zkdns.health.sharing import KNOWN, NEW, Sharing
+from zkdns.health.sharing import HEAP, KNOWN, NEW, Sharing
 from zkdns.health.targets import Target
 from zkdns.model import Check, Service, Verdict
 
@@ -188,3 +190,17 @@ def test_whose_word_came_and_went_waits_for_its_whole_time_again() -> None:
     assert not shared(sharing, target, 0.2)
     assert sharing.take(NEW) == []
     assert sharing.take(NEW + 0.2) == [target.path]
+
+
+def test_what_is_waited_for_no_more_stays_in_no_queue_until_its_time() -> None:
+    """Of a check that is made once a day that would be a day."""
+    others = [f"other{n}" for n in range(9)]
+    ballots = Ballots("me", lambda _, data: consensus.reading(data), {}, lambda paths: None)
+    ballots.see(dict.fromkeys(others, 0.0))
+    ballots.take(dict.fromkeys(others, b"{}"))
+    sharing = Sharing("me", True, ballots)
+    for n in range(2000):
+        path = f"/services/web/{n}"
+        sharing.share(Target(path, str(n), "127.0.0.1", 80, 0.0, Check("tcp", interval=86_400)), 0.0, True)
+        sharing.end(path)
+    assert len(sharing._queue) <= 2 * HEAP

@@ -85,6 +85,10 @@ class Lanes(Generic[T]):
         """It is over: its place is free."""
         self._lanes[lane].done(service, probe)
 
+    def leave(self, lane: Lane, service: str, probe: T) -> None:
+        """It is wanted no more, whether it waits or not."""
+        self._lanes[lane].leave(service, probe)
+
     def to_give_up(self) -> Iterator[T]:
         """Whose place is wanted: it is for the caller to end them, where they have had it for long enough."""
         quick, *unsure = self._lanes

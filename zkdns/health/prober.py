@@ -49,6 +49,9 @@ PATIENCE = 0.5
 AGAIN = 1.0
 """Seconds until a probe is tried again that failed for want of our own."""
 
+HEAP = 64
+"""So many of those that are to be probed at a later time may be wanted no more, and as many again as are."""
+
 LATE = 0.25
 """Seconds by which the loop itself may be late at the end of a probe's time. A process that was stopped, or
 had no CPU, for longer can't tell who is silent."""
@@ -61,7 +64,7 @@ class _Lacking(Exception):
 class _Scheduled(Struct, eq=False):
     """`asking`: by path, the targets that what is found here is told of; `verdict`: the last one; `is_slow`:
     it had no answer for long; `silences`: how often in a row it had none at all; `lane`: where it waits, or
-    has its place."""
+    has its place; `is_over`: nobody asks any more."""
 
     target: Target
     due: float
@@ -72,6 +75,7 @@ class _Scheduled(Struct, eq=False):
     is_slow: bool = False
     silences: int = 0
     lane: Lane = Lane.QUICK
+    is_over: bool = False
 
     @property
     def service(self) -> str:
@@ -153,6 +157,11 @@ class Prober:
         del scheduled.asking[path]
         if not scheduled.asking:
             del self._scheduled[scheduled.target]
+            scheduled.is_over = True
+            self._lanes.leave(scheduled.lane, scheduled.service, scheduled)
+            if len(self._queue) > 2 * len(self._scheduled) + HEAP:
+                self._queue = [one for one in self._queue if not one[2].is_over]
+                heapq.heapify(self._queue)
 
     async def stop(self) -> None:
         """End all probes under way, and start no more."""

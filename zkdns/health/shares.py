@@ -47,6 +47,10 @@ class Shares(Generic[T]):
         """This one is due."""
         self._waiting.put(service, probe)
 
+    def leave(self, service: str, probe: T) -> None:
+        """It is not due any more, if it was."""
+        self._waiting.discard(service, probe)
+
     def next(self, now: float) -> T | None:
         """Whose turn it is; None where nobody's may start now. What is given has a place until `done`."""
         self._refill(now)

@@ -23,6 +23,9 @@ it is in no answer, and a start waits for it a second longer than its probe may 
 KNOWN: Final = 1.0
 """Seconds beyond a whole interval and its timeout, for one of which something is known."""
 
+HEAP: Final = 64
+"""So many of the queue may be waited for no more, and as many again as are."""
+
 CHUNK: Final = 16
 """Instances that are shared between two looks at the clock."""
 
@@ -97,6 +100,9 @@ class Sharing:
             until = now + (check.interval + check.timeout + KNOWN if is_known else NEW)
             self._until[path] = until
             heapq.heappush(self._queue, (until, path))
+            if len(self._queue) > 2 * len(self._until) + HEAP:
+                self._queue = [(until, path) for path, until in self._until.items()]
+                heapq.heapify(self._queue)
         self._drop(path)
         return False
 
