@@ -54,6 +54,13 @@ def test_what_is_left_out_is_told_by_service_and_kind_now_and_then() -> None:
     assert MAX_NAMED == 3
 
 
+def test_who_took_little_for_long_has_no_more_at_once_than_others() -> None:
+    shares = Shares(100, 2)
+    shares.take("web", 1, 0.0)
+    shares.take("web", 100, 10_000.0)
+    assert not shares.fits("web", 10_000.0)
+
+
 def test_little_that_is_taken_often_counts_while_few_services_do() -> None:
     shares = Shares(10_000, 1)
     for _ in range(200):
