@@ -94,13 +94,35 @@ def test_an_office_has_one_holder_however_many_registries_elect_one(
     assert all(i.registry in i.registration.tags for i in merged.instances)
 
 
-def test_a_tag_of_that_name_that_is_no_office_stays() -> None:
-    own = elected("dc2", "c", "c", "d", offices=())
-    own = replace(own, instances=tuple(
-        replace(i, registration=replace(i.registration, tags=("leader",))) for i in own.instances
-    ))  # fmt: skip
-    (merged,) = merge([catalog(elected("dc1", "a", "a")), catalog(own)]).services.values()
-    assert [i.id for i in merged.instances if "leader" in i.registration.tags] == ["a", "c", "d"]
+def tagged(registry: str, tags: tuple[str, ...], *ids: str) -> Service:
+    """Where nobody is elected."""
+    one = elected(registry, None, *ids, offices=())
+    instances = [replace(i, registration=replace(i.registration, tags=tags)) for i in one.instances]
+    return replace(one, instances=tuple(instances))
+
+
+@pytest.mark.parametrize("leader", ["a", None])
+@pytest.mark.parametrize("count", [1, 2])
+def test_who_calls_itself_leader_beside_an_election_is_none_and_told_so(
+    leader: str | None, count: int
+) -> None:
+    own = tagged("dc2", ("leader", "blue"), *["c", "d"][:count])
+    for order in (1, -1):
+        merged = merge([catalog(elected("dc1", leader, "a")), catalog(own)][::order])
+        instances = merged.services["pg1"].instances
+        assert [i.id for i in instances if "leader" in i.registration.tags] == ([leader] if leader else [])
+        assert all("blue" in i.registration.tags for i in instances if i.registry == "dc2")
+        (told,) = merged.problems
+        assert told.path == own.instances[0].path
+        assert told.what.startswith("its tag leader is left out")
+        assert ("2 instances" in told.what) == (count == 2)
+
+
+def test_a_tag_of_that_name_stays_where_nobody_is_elected() -> None:
+    own = tagged("dc2", ("leader",), "c", "d")
+    (merged,) = merge([catalog(service("dc1", "pg1", "a")), catalog(own)]).services.values()
+    assert [i.id for i in merged.instances if "leader" in i.registration.tags] == ["c", "d"]
+    assert not merge([catalog(own), catalog(service("dc1", "pg1", "a"))]).problems
 
 
 def test_settings_come_from_the_first_that_has_some() -> None:

@@ -166,10 +166,15 @@ class Merger:
             before = self._catalog.services.get(name)
             met = self._met.setdefault(name, Meeting())
             held = [service.instances for service in standing]
-            service = _join(standing, (yield from met.join(held, before.instances if before else ())))
+            instances = yield from met.join(held, before.instances if before else ())
+            problems = met.problems
+            if offices := _offices_of(standing):
+                instances, plain = _with_offices_once(standing, offices, instances)
+                problems = (*problems, *plain)
+            service = _join(standing, offices, instances)
             service = before if before is not None and before == service else service
-            if met.problems:
-                self._of_ids[name] = met.problems
+            if problems:
+                self._of_ids[name] = problems
         self._joined[name] = service
         return service
 
@@ -204,11 +209,13 @@ def _rest(catalog: Catalog) -> tuple[object, ...]:
     return catalog.serial, catalog.complete, catalog.stale_since
 
 
-def _join(standing: list[Service], instances: tuple[Instance, ...]) -> Service:
+def _offices_of(standing: list[Service]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(office for service in standing for office in service.offices))
+
+
+def _join(standing: list[Service], offices: tuple[str, ...], instances: tuple[Instance, ...]) -> Service:
     """One service out of several registries. The path is that of the first."""
     first = standing[0]
-    if sum(bool(service.offices) for service in standing) > 1:
-        instances = _with_offices_once(standing, instances)
     return Service(
         first.name,
         first.label,
@@ -217,21 +224,37 @@ def _join(standing: list[Service], instances: tuple[Instance, ...]) -> Service:
         instances,
         first.note,
         tuple(dict.fromkeys(name for service in standing for name in service.registries)),
-        tuple(dict.fromkeys(office for service in standing for office in service.offices)),
+        offices,
         zxid=first.zxid,
     )
 
 
-def _with_offices_once(standing: list[Service], instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
-    """Each election has a winner of its own, and the name of an office leads to one instance."""
-    offices = {registry: {*one.offices} for one in standing for registry in one.registries}
+def _with_offices_once(
+    standing: list[Service], offices: tuple[str, ...], instances: tuple[Instance, ...]
+) -> tuple[tuple[Instance, ...], tuple[Problem, ...]]:
+    """The name of an office leads to one instance: each election has a winner of its own, of which the first
+    counts, and who calls itself so where nobody is elected has no part in it. What is to be told of those."""
+    elects = {registry: {*one.offices} for one in standing for registry in one.registries}
     holders: dict[str, str] = {}
     for i in (i for service in standing for i in service.instances):
-        for tag in offices.get(i.registry, set()).intersection(i.registration.tags):
+        for tag in elects.get(i.registry, set()).intersection(i.registration.tags):
             holders.setdefault(tag, i.registry)
-    once = []
+    once, plain = [], []
     for i in instances:
         tags = i.registration.tags
-        left = tuple(t for t in tags if t not in offices.get(i.registry, ()) or holders[t] == i.registry)
-        once.append(i if left == tags else replace(i, registration=replace(i.registration, tags=left)))
-    return tuple(once)
+        lost = [t for t in tags if t in offices and holders.get(t) != i.registry]
+        if lost:
+            left = tuple(t for t in tags if t not in lost)
+            plain += [(t, i.path) for t in lost if t not in elects.get(i.registry, ())]
+            i = replace(i, registration=replace(i.registration, tags=left))
+        once.append(i)
+    return tuple(once), _tell_plain(plain)
+
+
+def _tell_plain(plain: Sequence[tuple[str, str]]) -> tuple[Problem, ...]:
+    if not plain:
+        return ()
+    (tag, path), instances = plain[0], len({path for _, path in plain})
+    what = f"its tag {tag} is left out: another registry elects who has it"
+    more = f" (so it is with {instances} instances of the service)" if instances > 1 else ""
+    return (Problem(path, what + more, "choose another tag"),)
