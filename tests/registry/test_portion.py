@@ -70,8 +70,8 @@ def test_of_many_that_one_transaction_made_the_newest_does_not_wait_for_all() ->
     ahead, asked = Ahead(), requests("s", 200)
     for n, request in enumerate(asked):
         ahead.put(f"s{n}", 9, request)
-    assert ahead.take_next() == asked[-1]
-    assert ahead.take_next() == asked[0]
+    assert ahead.take_next() == ("s199", asked[-1])
+    assert ahead.take_next() == ("s0", asked[0])
 
 
 def test_what_is_not_to_be_read_any_more_is_not() -> None:
@@ -87,5 +87,5 @@ def test_what_is_not_to_be_read_any_more_is_not() -> None:
     later = requests("y", 2 * FAVOURS)
     for request in later:
         ahead.put("app", 9, request)
-    assert [ahead.take_next() for _ in later] == later, "and no turn of theirs is left"
+    assert [ahead.take_next()[1] for _ in later] == later, "and no turn of theirs is left"
     assert not ahead
