@@ -258,15 +258,3 @@ def test_what_is_removed_has_no_turn_and_neither_has_an_account_of_which_it_was_
     assert drain(accounts) == [3]
     with pytest.raises(KeyError):
         accounts.remove("a", 1)
-
-
-def test_what_is_discarded_waits_no_more_of_one_that_is_held_back_neither() -> None:
-    accounts: Accounts[int] = Accounts()
-    for account, item in (("a", 1), ("b", 2), ("b", 3), ("c", 4)):
-        accounts.put(account, item)
-    accounts.hold_back("b")
-    for account, item in (("a", 1), ("a", 1), ("b", 2), ("x", 9)):
-        accounts.discard(account, item)
-    assert drain(accounts) == [4]
-    accounts.let_go_on("b")
-    assert drain(accounts) == [3]

@@ -38,8 +38,8 @@ see all."""
 
 VALUES = {
     "arrivals", "backlog", "client_map", "descriptors", "identity", "lack", "line", "lists", "model", "order",
-    "overrides", "parts", "persistent", "polling", "printable", "problems", "roots", "routes", "steps",
-    "toml", "topology", "transports", "turn", "wall",
+    "overrides", "parts", "persistent", "polling", "printable", "problems", "roots", "rounds", "routes",
+    "steps", "toml", "topology", "transports", "turn", "wall",
 }  # fmt: skip
 
 FILES = {"registry", "answers", "forward", "pipeline"}

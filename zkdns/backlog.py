@@ -1,8 +1,7 @@
 """What waits, and which of it is next: what came first; where much waits, the newest in every second turn.
 
 Rules: pure. Whoever has thousands of things waiting delays one thing of somebody else's by no more than a few
-of them; the oldest have their turns all the same. (A semaphore that tells in several ways whose it is:
-`pipeline/turns`.)
+of them; the oldest have their turns all the same. (What is told from others in several ways: `rounds`.)
 """
 
 from __future__ import annotations
@@ -141,13 +140,6 @@ class Accounts(Generic[T]):
         del self._lines[account][item]
         if not self._lines[account]:
             self.take_out(account)
-
-    def discard(self, account: str, item: T) -> None:
-        """It waits no more, if it did, of one that is held back as well."""
-        if item in self._held_back.get(account, ()):
-            del self._held_back[account][item]
-        elif item in self._lines.get(account, ()):
-            self.remove(account, item)
 
     def take_out(self, account: str) -> Collection[T]:
         """All that waits of one that was not held back, in order."""

@@ -11,8 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.health.lanes import BURST, FREE, UNSURE_STARTS, Lane, Lanes
+from zkdns.rounds import Whose
 
 Probe = tuple[str, int]
+
+
+def of(service: str) -> Whose:
+    """All that share one session and one registry."""
+    return service, 1, "dc1"
 
 
 class World:
@@ -39,7 +45,7 @@ class World:
             self.now, _, what, lane, probe, took, interval = heapq.heappop(self._events)
             if what == "due":
                 self._waiting[probe] = (self.now, lane, took, interval)
-                self.lanes.wait(lane, probe[0], probe)
+                self.lanes.wait(lane, of(probe[0]), probe)
             else:
                 self.lanes.done(lane, probe[0], probe)
             while (begun := self.lanes.next(self.now)) is not None:
@@ -91,10 +97,10 @@ def test_who_has_had_a_place_gives_it_up_for_whoever_waits_though_no_other_of_it
 ) -> None:
     lanes: Lanes[Probe] = Lanes(4, 4)
     for n in range(4):
-        lanes.wait(Lane.QUICK, f"s{n}", (f"s{n}", 0))
+        lanes.wait(Lane.QUICK, of(f"s{n}"), (f"s{n}", 0))
         assert lanes.next(0.0) is not None
     assert not list(lanes.to_give_up())
-    lanes.wait(waits, "web", ("web", 0))
+    lanes.wait(waits, of("web"), ("web", 0))
     assert lanes.next(0.0) is None
     assert list(lanes.to_give_up()) == [("s0", 0)]
     lanes.done(Lane.QUICK, "s0", ("s0", 0))
@@ -127,7 +133,7 @@ def test_places_are_never_exceeded_and_none_that_waits_is_left_out(
             lanes.done(ended, probe[0], probe)
         else:
             lane_of[f"s{k}", n] = lane
-            lanes.wait(lane, f"s{k}", (f"s{k}", n))
+            lanes.wait(lane, of(f"s{k}"), (f"s{k}", n))
         begin(float(n))
     while running:
         ended, probe = running.pop()
@@ -146,7 +152,7 @@ def test_of_each_few_starts_one_is_of_those_that_do_not_answer_soon_whichever_wa
     lanes: Lanes[Probe] = Lanes(1000, 1000)
     for lane in Lane:
         for n in range(100):
-            lanes.wait(lane, lane.name, (lane.name, n))
+            lanes.wait(lane, of(lane.name), (lane.name, n))
     begun = starts(lanes, 12 * UNSURE_STARTS)
     assert {lane: begun[lane.name] for lane in Lane} == {
         Lane.QUICK: 12 * (UNSURE_STARTS - 1), Lane.SLOW: 4, Lane.NEW: 4, Lane.MUTE: 4,
@@ -158,7 +164,7 @@ def test_after_a_quiet_time_so_many_start_at_once_whatever_lanes_they_are_of() -
         lanes: Lanes[Probe] = Lanes(3 * BURST, 3 * BURST)
         for lane in chosen:
             for n in range(2 * BURST):
-                lanes.wait(lane, "web", ("web", n))
+                lanes.wait(lane, of("web"), ("web", n))
         assert starts(lanes, 2 * BURST).total() == BURST
 
 
@@ -166,7 +172,7 @@ def test_while_there_are_places_nobody_who_answers_gives_up_his() -> None:
     """Who waits then waits for the rate alone."""
     lanes: Lanes[Probe] = Lanes(BURST + 1, 2 * BURST)
     for n in range(2 * BURST):
-        lanes.wait(Lane.QUICK, "web", ("web", n))
+        lanes.wait(Lane.QUICK, of("web"), ("web", n))
     assert starts(lanes, 2 * BURST).total() == BURST
     assert [*lanes.to_give_up()] == []
     assert lanes.next(1.0) is not None

@@ -380,3 +380,31 @@ async def test_what_is_wanted_no_more_is_kept_neither_where_it_waits_nor_for_its
 
 async def answer(target: Target) -> str:
     return ""
+
+
+async def test_who_registered_few_waits_for_few_whoever_has_hundreds_of_services_waiting() -> None:
+    probes = Probes()
+    prober = Prober(lambda target, verdict: None, sockets=1, named=lambda name: probes)
+    theirs = [replace(target(f"/services/s{n}/a"), session=7, registry="dc1", since=n) for n in range(300)]
+    ours = [
+        replace(target("/services/web/a"), session=8, registry="dc1"),
+        replace(target("/services/web/b"), session=7, registry="dc2"),
+        replace(target("/services/web/c"), session=7, registry="dc1", since=1000),
+    ]
+    for one in (*theirs[:150], *ours, *theirs[150:]):
+        prober.schedule(replace(one, check=Check("tcp", interval=60)))
+    for number in range(16):
+        await probes.under_way(number)
+        probes.end(number)
+    assert {one.path for one in ours} <= {one.path for one in probes.begun}
+    await prober.stop()
+
+
+async def test_of_thousands_that_are_due_at_once_so_many_come_to_wait_in_one_turn() -> None:
+    prober = Prober(lambda target, verdict: None, named=lambda name: answer)
+    for n in range(3 * module.DUE):
+        prober.schedule(replace(target(f"/services/s{n}/a"), check=Check("tcp", interval=60)))
+    prober._fire()
+    assert len(prober._queue) == 2 * module.DUE
+    await until(lambda: len(prober._running) == 0 and all(s.verdict for s in prober._scheduled.values()))
+    await prober.stop()

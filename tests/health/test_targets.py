@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from zkdns.health.targets import CheckPolicy, Target, targets_of
+from zkdns.health.targets import WAYS, CheckPolicy, Target, targets_of
 from zkdns.model import Check, Instance, Registration, Service, ServiceSettings
 
 TYPES = {"tcp", "http", "command"}
@@ -39,6 +39,16 @@ def test_an_instance_without_the_port_that_others_have_fails() -> None:
     told, problem = aimed(Check("tcp", "http"), ONE, Registration(("10.0.0.2",), port=80))
     assert told == ["10.0.0.1 8080", "has no port named 'http'"]
     assert not problem
+
+
+def test_a_target_tells_whose_it_is_and_that_of_a_view_is_the_services() -> None:
+    instance = Instance("a", "", "/s/a", ONE, 5.0, registry="dc1", owner=7)
+    view = Service("s@dc1", "s-dc1", "/s", view_of="s", registries=("dc1",))
+    for service in (Service("s", "s", "/s"), view):
+        service = replace(service, settings=ServiceSettings(check=Check("tcp")))
+        (target,), _ = targets_of(service, [instance], TYPES, CheckPolicy())
+        assert target.whose == target.place().whose == ("s", 7, "dc1")
+        assert len(target.whose) == WAYS
 
 
 def test_a_port_that_no_instance_has_is_a_problem_of_the_check() -> None:

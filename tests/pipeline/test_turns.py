@@ -9,7 +9,8 @@ from itertools import count
 
 import pytest
 
-from zkdns.pipeline.turns import HEAP, Claim, Turns, Whose
+from zkdns.pipeline.turns import Claim, Turns
+from zkdns.rounds import HEAP, Whose
 
 
 async def test_accounts_come_in_turn_however_many_one_has_waiting() -> None:
@@ -89,7 +90,7 @@ async def test_the_oldest_go_on_while_newer_ones_come_all_the_time() -> None:
         replace_one(waiting, turns.claim((n := next(fresh), "one", "r1"), moment=n))
         calls += 1
     assert calls <= 4 * 40
-    assert len(turns._newest) <= 2 * len(turns._waiting) + HEAP
+    assert len(turns._waiting._newest) <= 2 * len(turns._waiting) + HEAP
 
 
 async def test_no_more_at_a_time_than_allowed_whoever_is_cancelled() -> None:
@@ -122,7 +123,7 @@ async def test_no_more_at_a_time_than_allowed_whoever_is_cancelled() -> None:
     assert most.pop("all") == 6
     assert set(most.values()) == {2}
     assert turns._free == 6
-    assert not any((turns._inside, turns._beyond, turns._waiting, *turns._lines))
+    assert not any((turns._inside, turns._beyond, turns._waiting, *turns._waiting._lines))
 
 
 async def test_those_who_gave_up_are_not_kept() -> None:
@@ -130,7 +131,7 @@ async def test_those_who_gave_up_are_not_kept() -> None:
     first = turns.claim(("web",))
     for _ in range(5_000):
         turns.claim(("web",)).give_up()
-    assert len(turns._newest) <= 2 * len(turns._waiting) + HEAP + 1
+    assert len(turns._waiting._newest) <= 2 * len(turns._waiting) + HEAP + 1
     last = turns.claim(("web",))
     first.give_up()
     assert last.has_place

@@ -1,20 +1,22 @@
 """Whose probe is next, by how targets answer: those that do never wait for those that don't.
 
-Rules: pure. Time comes in, in seconds of any clock that only grows. In each lane services take turns
-(`shares`); all lanes together have one rate. The lanes of targets that don't answer soon have half of the
-places at most. How many of these one lane may take depends on how many are free (as in `forward/load`): alone
-it has most of them, and the others' next probe starts soon all the same.
+Rules: pure. Time comes in, in seconds of any clock that only grows. In each lane services, sessions and
+registries take turns (`shares`); all lanes together have one rate. The lanes of targets that don't answer
+soon have half of the places at most. How many of these one lane may take depends on how many are free (as in
+`forward/load`): alone it has most of them, and the others' next probe starts soon all the same.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 from zkdns.health.shares import Shares
+from zkdns.health.targets import WAYS
+from zkdns.rounds import Whose
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Hashable)
 
 RATE, BURST = 1000.0, 2000
 """Probes that start in a second, and as soon as there are places after a quiet time: a probe costs some
@@ -44,14 +46,12 @@ class Lanes(Generic[T]):
 
     def __init__(self, places: int, each: int) -> None:
         self._places = places
-        self._lanes: tuple[Shares[T], ...] = tuple(
-            Shares(places, each, RATE, BURST, favours_newest=lane is Lane.NEW) for lane in Lane
-        )
+        self._lanes: tuple[Shares[T], ...] = tuple(Shares(places, each, RATE, BURST, ways=WAYS) for _ in Lane)
         self._starts = 0
 
-    def wait(self, lane: Lane, service: str, probe: T) -> None:
-        """This one is due."""
-        self._lanes[lane].wait(service, probe)
+    def wait(self, lane: Lane, whose: Whose, probe: T, moment: float = 0) -> None:
+        """This one is due. `moment`: of its registration."""
+        self._lanes[lane].wait(whose, probe, moment)
 
     def next(self, now: float) -> T | None:
         """Whose turn it is; None where nobody's may start now. What is given has a place until `done`."""
@@ -81,11 +81,11 @@ class Lanes(Generic[T]):
         """Whether one of those lanes may have another place, of `taken` that they have."""
         return lane.taken < FREE * (max(1, self._places // 2) - taken)
 
-    def done(self, lane: Lane, service: str, probe: T) -> None:
+    def done(self, lane: Lane, service: Hashable, probe: T) -> None:
         """It is over: its place is free."""
         self._lanes[lane].done(service, probe)
 
-    def leave(self, lane: Lane, service: str, probe: T) -> None:
+    def leave(self, lane: Lane, service: Hashable, probe: T) -> None:
         """It is wanted no more, whether it waits or not."""
         self._lanes[lane].leave(service, probe)
 

@@ -2,11 +2,11 @@
 
 Rules: one asyncio loop; nothing here judges. A new target is probed at once, and from then on at a moment of
 its interval that depends on `salt` and its path, so that neither the targets of one replica nor the replicas
-of one target fire together. Where there is more to do than places, services take turns (`lanes`, `shares`):
-probes come late and none is left out; nobody who answers waits for those who don't, however many services
-they are of. A probe that raises is a bad one, but for what is lacking here, time too: that says nothing of
-the target, and is told as ours. What is registered once is probed once: a service's instances and those of
-its views share their verdicts.
+of one target fire together. Where there is more to do than places, services and those who registered them
+take turns (`lanes`): probes come late and none is left out; nobody who answers waits for those who don't,
+however many services they are of. A probe that raises is a bad one, but for what is lacking here, time too:
+that says nothing of the target, and is told as ours. What is registered once is probed once: a service's
+instances and those of its views share their verdicts.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ EACH = 128
 
 A_TURN = 4
 """Probes that start in one turn of the loop: what comes of them meets in another one's turn."""
+
+DUE = 256
+"""Targets that come to wait in one turn of the loop, each for some microseconds."""
 
 PATIENCE = 0.5
 """Seconds that a probe has before another may have its place. A target that needs more is a slow one."""
@@ -196,11 +199,14 @@ class Prober:
         self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
-        while self._queue and self._queue[0][0] <= now:
+        for _ in range(DUE):
+            if not self._queue or self._queue[0][0] > now:
+                break
             _, _, scheduled = heapq.heappop(self._queue)
             if self._is_wanted(scheduled):
                 scheduled.lane = scheduled.choose_lane()
-                self._lanes.wait(scheduled.lane, scheduled.service, scheduled)
+                target = scheduled.target
+                self._lanes.wait(scheduled.lane, target.whose, scheduled, target.since)
         starts = 0
         while starts < A_TURN and (scheduled := self._lanes.next(now)) is not None:  # type: ignore[assignment]
             if not self._is_wanted(scheduled):
@@ -229,7 +235,7 @@ class Prober:
         self._running.discard(scheduled)
         self._lanes.done(scheduled.lane, scheduled.service, scheduled)
         if task.cancelled() and self._is_wanted(scheduled):
-            self._postpone(scheduled)  # it gave its place to another service's: it says nothing
+            self._postpone(scheduled)  # it gave its place to another's: it says nothing
         self._arm(asyncio.get_running_loop().time())
 
     def _is_wanted(self, scheduled: _Scheduled) -> bool:

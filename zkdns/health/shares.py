@@ -1,4 +1,4 @@
-"""Whose probe is next: services take turns (`backlog`), whatever one of them has waiting.
+"""Whose probe is next: services, sessions and registries take turns (`rounds`), whatever one of them has.
 
 Rules: pure. Time comes in, in seconds of any clock that only grows. A service has a bounded share of the
 places, and all together a bounded rate; a service with nothing under way is not kept waiting by those that
@@ -7,30 +7,33 @@ have much: it is told whose probe may be given up for it.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from zkdns.backlog import Accounts
+from zkdns.rounds import Rounds, Whose
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Hashable)
 
 
 class Shares(Generic[T]):
     """`places`: probes under way at once, which may change; `each`: of one service; `rate`: starts a second,
-    `burst` of them at once. `favours_newest`: among many services, where each comes but once."""
+    `burst` of them at once; `ways`: in how many one is told from others."""
 
-    def __init__(
-        self, places: int, each: int, rate: float, burst: int, *, favours_newest: bool = False
-    ) -> None:
+    def __init__(self, places: int, each: int, rate: float, burst: int, *, ways: int = 1) -> None:
         self.places = places
         self._each = each
         self._rate = rate
         self._burst = float(burst)
         self._tokens = float(burst)
         self._refilled_at: float | None = None
-        self._waiting: Accounts[T] = Accounts(favours_newest=favours_newest)
-        """By service; one whose share is taken is held back."""
-        self._running: dict[str, OrderedDict[T, None]] = {}
+        self._inside: Counter[Hashable] = Counter()
+        """By service, those that have a place or wait for a turn: no more of them than it may have places."""
+        self._waiting: Rounds[T] = Rounds(ways)
+        """Those that wait for a turn."""
+        self._beyond: dict[Hashable, OrderedDict[T, tuple[Whose, float]]] = {}
+        """By service, those that wait for its own others."""
+        self._running: dict[Hashable, OrderedDict[T, None]] = {}
         self._started: dict[T, None] = {}
         """All that have a place, the oldest first."""
 
@@ -43,13 +46,37 @@ class Shares(Generic[T]):
         """Another's start counts against the rate as well."""
         self._tokens -= 1
 
-    def wait(self, service: str, probe: T) -> None:
-        """This one is due."""
-        self._waiting.put(service, probe)
+    def wait(self, whose: Whose, probe: T, moment: float = 0) -> None:
+        """This one is due. `moment`: of its registration."""
+        if self._inside[whose[0]] < self._each:
+            self._let_in(whose, probe, moment)
+        else:
+            self._beyond.setdefault(whose[0], OrderedDict())[probe] = whose, moment
 
-    def leave(self, service: str, probe: T) -> None:
+    def leave(self, service: Hashable, probe: T) -> None:
         """It is not due any more, if it was."""
-        self._waiting.discard(service, probe)
+        if probe in self._waiting:
+            self._waiting.take_out(probe)
+            self._let_go(service)
+        elif (beyond := self._beyond.get(service)) and probe in beyond:
+            del beyond[probe]
+            if not beyond:
+                del self._beyond[service]
+
+    def _let_in(self, whose: Whose, probe: T, moment: float) -> None:
+        self._inside[whose[0]] += 1
+        self._waiting.put(whose, probe, moment)
+
+    def _let_go(self, service: Hashable) -> None:
+        """One of the service has no place any more and waits for none; another may."""
+        self._inside[service] -= 1
+        if beyond := self._beyond.get(service):
+            probe, (whose, moment) = beyond.popitem(last=False)
+            if not beyond:
+                del self._beyond[service]
+            self._let_in(whose, probe, moment)
+        elif not self._inside[service]:
+            del self._inside[service]
 
     def next(self, now: float) -> T | None:
         """Whose turn it is; None where nobody's may start now. What is given has a place until `done`."""
@@ -57,12 +84,9 @@ class Shares(Generic[T]):
         if not self._waiting or self._tokens < 1 or self.taken >= self.places:
             return None
         self._tokens -= 1
-        service, probe = self._waiting.take_next()
+        (service, *_), probe = self._waiting.take_next()
         self._started[probe] = None
-        running = self._running.setdefault(service, OrderedDict())
-        running[probe] = None
-        if len(running) >= self._each:
-            self._waiting.hold_back(service)
+        self._running.setdefault(service, OrderedDict())[probe] = None
         return probe
 
     @property
@@ -77,12 +101,12 @@ class Shares(Generic[T]):
     def to_give_up(self) -> T | None:
         """While all places are taken and a service waits that has none: the oldest probe of the service that
         has the most. It is for the caller to end it."""
-        if not self._running or self.taken < self.places or self._waiting.accounts() <= self._running.keys():
+        if not self._running or self.taken < self.places or self._waiting.services() <= self._running.keys():
             return None
         most = max(self._running.values(), key=len)
         return next(iter(most)) if len(most) > 1 else None
 
-    def done(self, service: str, probe: T) -> None:
+    def done(self, service: Hashable, probe: T) -> None:
         """It is over: its place is free."""
         running = self._running.get(service)
         if running is None or probe not in running:
@@ -90,7 +114,7 @@ class Shares(Generic[T]):
         del running[probe], self._started[probe]
         if not running:
             del self._running[service]
-        self._waiting.let_go_on(service)
+        self._let_go(service)
 
     def ready_at(self, now: float) -> float | None:
         """When another may start, if that is a matter of time alone."""

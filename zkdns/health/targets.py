@@ -11,10 +11,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
+from typing import Final
 
 from msgspec import Struct
 
 from zkdns.model import Check, Instance, Problem, Service, State
+from zkdns.rounds import Whose
 from zkdns.steps import SLICE, Steps, finish, walk
 
 
@@ -41,13 +43,16 @@ class CheckPolicy(Struct, frozen=True):
 
 EVERYWHERE = CheckPolicy()
 
+WAYS: Final = 3
+"""In which whose a target is can be told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """One instance to be probed. `path`: its `unique_key`; `unprobeable`: it can't be, which counts as a bad
     probe. `node`: that of the instance itself, where this is one of a view: a service and a view of it have
     the same one. `origin`: what it was made of, so that it need not be made again; `service`: whose share its
-    probes count against, the same for a view."""
+    probes count against, the same for a view; `session`, `registry`: who registered it, and where."""
 
     path: str
     id: str
@@ -59,11 +64,18 @@ class Target:
     node: str = ""
     origin: Instance | None = field(default=None, compare=False, repr=False)
     service: str = field(default="", compare=False, repr=False)
+    session: int = field(default=0, compare=False, repr=False)
+    registry: str = field(default="", compare=False, repr=False)
 
     @property
     def registered_at(self) -> str:
         """What the instance itself is known by."""
         return self.node or self.path
+
+    @property
+    def whose(self) -> Whose:
+        """Whose it is, in each of the ways in which probes take turns."""
+        return self.service, self.session, self.registry
 
     @property
     def authority(self) -> str:
@@ -148,7 +160,10 @@ def _target_of(instance: Instance, of: str, check: Check, known: Target | None, 
     port, unprobeable = _port(instance, check)
     key = instance.unique_key
     node = key.replace(prefix, "", 1) if prefix else ""
-    return Target(key, instance.id, address, port, instance.since, check, unprobeable, node, instance, of)
+    return Target(
+        key, instance.id, address, port, instance.since, check, unprobeable, node, instance,
+        of, instance.owner, instance.registry,
+    )  # fmt: skip
 
 
 def _port(instance: Instance, check: Check) -> tuple[int, str]:

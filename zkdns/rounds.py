@@ -1,0 +1,94 @@
+"""What waits, and whose turn it is, where one may be told from others in several ways.
+
+Rules: pure. Nothing says who a tenant is: it may own a registry, some services of one, or what a program of
+its own registered, and a thousand of any of these. So turns go round in each of these ways, one call after
+another: whoever is one of few in any of them waits for few, whatever the others have. And one call in each
+round is for what was registered last: where those who wait differ in none of the ways, it waits for few as
+well. (A `backlog` knows one way, and its newest is what came last.)
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Hashable, KeysView
+from typing import Final, Generic, TypeAlias, TypeVar
+
+T = TypeVar("T", bound=Hashable)
+
+Whose: TypeAlias = tuple[Hashable, ...]
+"""Whose it is, in each of the ways; the first one is the service."""
+
+HEAP: Final = 64
+"""So many of a heap may be of those that wait no more, and as many again as do."""
+
+
+class Rounds(Generic[T]):
+    """Each thing once. `ways`: in how many one is told from others."""
+
+    def __init__(self, ways: int) -> None:
+        self._lines: tuple[OrderedDict[Hashable, OrderedDict[T, None]], ...] = tuple(
+            OrderedDict() for _ in range(ways)
+        )
+        """For each of the ways, by who it is, what waits: whose turn is next first, of it what came first. A
+        dict would look through all that left it for its first."""
+        self._waiting: dict[T, tuple[Whose, int]] = {}
+        """All that stands in these lines: whose it is, and which one it was to come."""
+        self._newest: list[tuple[float, int, T]] = []
+        """A heap of it, and of some that did: what was registered last first, of that what came last."""
+        self._came = 0
+        self._way = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._waiting
+
+    def services(self) -> KeysView[Hashable]:
+        """Of which something waits."""
+        return self._lines[0].keys()
+
+    def put(self, whose: Whose, item: T, moment: float = 0) -> None:
+        """It waits from now on. `moment`: of its registration, in numbers that grow."""
+        self._came += 1
+        self._waiting[item] = whose, self._came
+        heapq.heappush(self._newest, (-moment, -self._came, item))
+        if len(self._newest) > 2 * len(self._waiting) + HEAP:
+            self._newest = [one for one in self._newest if self._is_one(one)]
+            heapq.heapify(self._newest)
+        for who, lines in zip(whose, self._lines, strict=True):
+            lines.setdefault(who, OrderedDict())[item] = None
+
+    def take_out(self, item: T) -> Whose:
+        """It waits no more; KeyError where it did not. Returns whose it is."""
+        whose, _ = self._waiting.pop(item)
+        for who, lines in zip(whose, self._lines, strict=True):
+            del lines[who][item]
+            if not lines[who]:
+                del lines[who]
+        return whose
+
+    def take_next(self) -> tuple[Whose, T]:
+        """Takes what is next; KeyError where nothing waits."""
+        item = self._next()
+        return self.take_out(item), item
+
+    def _next(self) -> T:
+        if not self._waiting:
+            raise KeyError
+        self._way = (self._way + 1) % (len(self._lines) + 1)
+        if self._way == len(self._lines):
+            while not self._is_one(newest := heapq.heappop(self._newest)):
+                pass
+            return newest[2]
+        lines = self._lines[self._way]
+        who, line = next(iter(lines.items()))
+        lines.move_to_end(who)
+        return next(iter(line))
+
+    def _is_one(self, newest: tuple[float, int, T]) -> bool:
+        """Whether this of the heap still waits; it may have gone, and come again."""
+        _, came, item = newest
+        _, now = self._waiting.get(item, (None, None))
+        return now == -came
