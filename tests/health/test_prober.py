@@ -388,8 +388,8 @@ async def test_who_registered_few_waits_for_few_whoever_has_hundreds_of_services
     theirs = [replace(target(f"/services/s{n}/a"), session=7, registry="dc1", since=n) for n in range(300)]
     ours = [
         replace(target("/services/web/a"), session=8, registry="dc1"),
-        replace(target("/services/web/b"), session=7, registry="dc2"),
-        replace(target("/services/web/c"), session=7, registry="dc1", since=1000),
+        replace(target("/services/db/b"), session=7, registry="dc2"),
+        replace(target("/services/mail/c"), session=7, registry="dc1", since=1000),
     ]
     for one in (*theirs[:150], *ours, *theirs[150:]):
         prober.schedule(replace(one, check=Check("tcp", interval=60)))
