@@ -35,7 +35,20 @@ class World:
         before = self.served.get(new.name)
         self.served[new.name] = self.registered[new.name] = new
         finish(self.hostnames.follow(dict(self.registered)))
-        return self.hostnames.changed(before, new)
+        self.hostnames.changed(before, new)
+        return self.followed()
+
+    def followed(self) -> set[str]:
+        """Those that are to be published again by now."""
+        followers, every = self.hostnames.followers, set[str | None]()
+        while followers.has_work:
+            every.add(followers.take_next())
+        return {name for name in every if name is not None}
+
+    def take(self, host: str, *addresses: str, why: str = "") -> set[str]:
+        """The same because of what a name outside was found to be."""
+        self.hostnames.take(host, addresses, why)
+        return self.followed()
 
     def leads_to(self, host: str) -> tuple[str, ...]:
         completed = finish(self.hostnames.complete(service("x", a=host)))
@@ -63,22 +76,22 @@ def test_a_name_of_ours_that_no_service_has_may_be_a_zone_files() -> None:
         world.hostnames.take_files()
         finish(world.hostnames.follow(dict(world.registered)))
         assert not world.hostnames.are_files_new
-        moved, world.hostnames.moved = world.hostnames.moved, set()
-        return moved
+        return world.followed()
 
     assert read_files("other.svc.local") == set()
     assert not world.hostnames.outside
     assert read_files("box.svc.local") == set(), "nobody was asked yet"
     assert list(world.hostnames.outside) == ["box.svc.local"]
     assert read_files("box.svc.local") == set(), "it is one already"
-    assert world.hostnames.take("box.svc.local", ("192.0.2.7",), "") == {"web"}
+    assert world.take("box.svc.local", "192.0.2.7") == {"web"}
     assert world.leads_to("box.svc.local") == ("192.0.2.7",)
     assert world.publish(service("box", a="10.0.0.1")) == {"web"}
     assert world.leads_to("box.svc.local") == ("10.0.0.1",), "the service wins"
     world.publish(service("box"))
     assert world.leads_to("box.svc.local") == (), "though it has no instance"
     del world.served["box"], world.registered["box"]
-    assert world.hostnames.changed(service("box"), None) == {"web"}
+    world.hostnames.changed(service("box"), None)
+    assert world.followed() == {"web"}
     assert world.leads_to("box.svc.local") == ("192.0.2.7",)
     assert read_files() == {"web"}
     assert world.leads_to("box.svc.local") == ()
@@ -129,24 +142,22 @@ def test_a_name_outside_is_followed_until_nobody_registers_it_any_more() -> None
     hostnames = world.hostnames
     assert set(hostnames.outside) == {"db.example.com"}
     assert not hostnames.all_heard
-    assert hostnames.take("db.example.com", ("192.0.2.1", "192.0.2.2"), "") == {"web", "api"}
+    assert world.take("db.example.com", "192.0.2.1", "192.0.2.2") == {"web", "api"}
     assert hostnames.all_heard
     assert world.leads_to("db.example.com") == ("192.0.2.1", "192.0.2.2")
-    assert hostnames.take("db.example.com", ("192.0.2.2", "192.0.2.1"), "") == set(), (
-        "turned round is no news"
-    )
+    assert world.take("db.example.com", "192.0.2.2", "192.0.2.1") == set(), "turned round is no news"
     world.publish(service("web", a="10.0.0.9"))
     assert set(hostnames.outside) == {"db.example.com"}
     world.publish(service("api", a="10.0.0.9"))
     assert not hostnames.outside
-    assert hostnames.take("db.example.com", ("192.0.2.7",), "") == set()
+    assert world.take("db.example.com", "192.0.2.7") == set()
     assert world.leads_to("db.example.com") == ()
 
 
 def test_the_last_good_addresses_stay_while_a_name_does_not_resolve() -> None:
     world = World(service("web", a="db.example.com"))
     hostnames = world.hostnames
-    assert hostnames.take("db.example.com", (), "no such name") == {"web"}
+    assert world.take("db.example.com", why="no such name") == {"web"}
     assert hostnames.all_heard, "it failed once, and nobody waits for more"
     finish(hostnames.complete(world.registered["web"]))
     assert "doesn't resolve" in hostnames.problems["/web/a"].what
@@ -168,7 +179,7 @@ def test_the_problem_of_an_instance_goes_with_it() -> None:
 def test_what_a_name_leads_to_is_an_address_that_clients_can_reach_or_none() -> None:
     world = World(service("web", a="db.example.com"))
     told = ("224.0.0.1", "255.255.255.255", "0.0.0.0", "::ffff:10.0.0.5", "10.0.0.6", "fe80::1", "fd00::1")
-    assert world.hostnames.take("db.example.com", told, "") == {"web"}
+    assert world.take("db.example.com", *told) == {"web"}
     assert world.leads_to("db.example.com") == ("10.0.0.5", "10.0.0.6", "fd00::1")
     world.hostnames.take("db.example.com", ("224.0.0.1",), "")
     assert world.leads_to("db.example.com") == ("10.0.0.5", "10.0.0.6", "fd00::1"), "the last good ones stay"
@@ -177,10 +188,10 @@ def test_what_a_name_leads_to_is_an_address_that_clients_can_reach_or_none() -> 
 def test_of_too_many_addresses_of_a_name_the_same_ones_stay_however_they_are_turned() -> None:
     world = World(service("web", a="db.example.com"))
     many = tuple(f"10.1.{n >> 8}.{n & 255}" for n in range(1000))
-    assert world.hostnames.take("db.example.com", many, "") == {"web"}
+    assert world.take("db.example.com", *many) == {"web"}
     kept = world.leads_to("db.example.com")
     assert len(kept) == 64
-    assert world.hostnames.take("db.example.com", many[500:] + many[:500], "") == set()
+    assert world.take("db.example.com", *many[500:], *many[:500]) == set()
     assert world.leads_to("db.example.com") == kept
 
 

@@ -178,9 +178,6 @@ class Gathering:
         changed: Collection[str] = ()
         if gatherer.services is not self._publisher.registered or self._hostnames.are_files_new:
             yield from self._hostnames.follow(gatherer.services)
-            if moved := self._hostnames.moved:
-                self._hostnames.moved = set()
-                self._publisher.mark(moved)
             changed = yield from self._publisher.take(gatherer.services, now)
             self.defaults.forget(changed)
             if gatherer.views.are_there:  # what is ordered for instances is for their like in views, too

@@ -14,10 +14,11 @@ from typing import NamedTuple
 from zkdns.identity import apart_in_steps, carry
 from zkdns.model import Instance, Problem, Service, State
 from zkdns.persistent import PersistentMap, differing
+from zkdns.pipeline.followers import Followers
+from zkdns.pipeline.leads import Found, Leads, bounded, key_of
 from zkdns.pipeline.sessions import NOBODY
 from zkdns.pipeline.users import Users
 from zkdns.registry.addresses import canonical, why_unusable
-from zkdns.registry.fields import MAX_ADDRESSES
 from zkdns.registry.unread import UNREAD
 from zkdns.steps import Steps, walk
 from zkdns.wall import Wall
@@ -54,6 +55,8 @@ class Hostnames:
     ) -> None:  # fmt: skip
         self._wall = wall or Wall()
         self._is_filed = is_filed
+        self.followers = Followers(self._followers_of, self._whose, self._note_stale)
+        """The services that are to be published again since a name of theirs may stand for something else."""
         self.problems: dict[str, Problem] = {}
         """By `unique_key` of the instance: what doesn't resolve."""
         self.outside: PersistentMap[Account] = PersistentMap()
@@ -68,8 +71,10 @@ class Hostnames:
         """By service and host name."""
         self._by_label: dict[str, str] = {}
         """By label, the name of the service that has it."""
-        self._led: dict[str, dict[str, None]] = {}
-        """By the label of a service of ours, the host names that lead to it."""
+        self._leads = Leads()
+        """Which of them lead to services of ours."""
+        self._found: dict[str, Found] = {}
+        """By label, what names that lead there stand for."""
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._whys: dict[str, str] = {}
         """By host name, what was found last, and why nothing was."""
@@ -78,14 +83,12 @@ class Hostnames:
         self._completed: dict[str, Completed] = {}
         """By service, what was made of it last."""
         self._stale: dict[str, set[str]] = {}
-        """By service, the host names that may stand for something else than when it was completed."""
+        """By service, the host names that may stand for something else than when it was completed, or where
+        they lead (`leads.key_of`)."""
         self._unsorted: set[str] = set()
         """Those of which it is not known where they lead: for an error of ours, or since files changed."""
         self.are_files_new = False
         """Whether zone files have changed since names were followed."""
-        self.moved: set[str] = set()
-        """The services that are to be published again since names of theirs are no zone file's any more; who
-        takes them empties it."""
 
     @property
     def all_heard(self) -> bool:
@@ -168,53 +171,56 @@ class Hostnames:
 
         yield from walk(before.instances if before is not None else (), forget)
 
-    def take(self, host: str, addresses: tuple[str, ...], why: str) -> set[str]:
-        """A name outside was asked for. Returns the services that are to be published again; the last good
-        addresses stay while it can't be resolved."""
+    def take(self, host: str, addresses: tuple[str, ...], why: str) -> None:
+        """A name outside was asked for. The last good addresses stay while it can't be resolved."""
         if host not in self.outside:
-            return set()
+            return
         unheard = host in self._unheard
         self._unheard.discard(host)
         known = self._addresses.get(host, ())
         reason = self._whys.pop(host, "")
-        usable = tuple(dict.fromkeys(a for text in addresses if (a := canonical(text)) is not None))
+        usable = [a for text in addresses if (a := canonical(text)) is not None]
         if addresses and not usable:
             why = f"{addresses[0]} is {why_unusable(addresses[0])}"
-        # Who owns the name may say anything; of too many the same ones stay, in whichever order they come.
-        addresses = usable if len(usable) <= MAX_ADDRESSES else tuple(sorted(usable)[:MAX_ADDRESSES])
+        addresses = bounded(usable)
         if not addresses:
             self._whys[host] = why or "it has no address"
-            return self._users_of([host]) if unheard or reason != self._whys[host] else set()
+            if unheard or reason != self._whys[host]:
+                self.followers.put(host)
+            return
         # A server that rotates its records with each answer changes nothing.
         if set(addresses) == set(known) and not reason:
-            return set()
+            return
         self._addresses[host] = addresses
-        return self._users_of([host])
+        self.followers.put(host)
 
     def take_files(self) -> None:
         """Zone files have changed: names in our zones may be theirs, or no more, as is seen when names are
         followed next."""
         self.are_files_new = True
-        for led in self._led.values():
-            self._unsorted.update(led)
+        self._unsorted.update(self._leads.hosts)
 
-    def _users_of(self, hosts: Iterable[str]) -> set[str]:
-        """Those of host names that stand for something else."""
-        every: set[str] = set()
-        for host in hosts:
-            for user in self._users.of(host):
-                self._stale.setdefault(user, set()).add(host)
-                every.add(user)
-        return every
+    def _followers_of(self, key: str) -> Collection[str]:
+        """The services that have this host name, or names that lead there."""
+        return self._leads.to(key) or self._users.of(key)
 
-    def changed(self, before: Service | None, after: Service | None) -> set[str]:
-        """A service's answers have changed: names in our zones may lead elsewhere. The services whose
-        instances they are."""
+    def _whose(self, name: str) -> str | None:
+        """Who registered host names of a service; None where it has none."""
+        holder = next(iter(self._holders.get(name, {}).values()), None)
+        return f"{holder.registry} {holder.session}" if holder is not None else None
+
+    def _note_stale(self, name: str, key: str) -> None:
+        self._stale.setdefault(name, set()).add(key)
+
+    def changed(self, before: Service | None, after: Service | None) -> None:
+        """A service's answers have changed: names in our zones may lead elsewhere."""
         self._note_label(before, after)
-        if not self._led:
-            return set()
-        labels = {service.label for service in (before, after) if service is not None}
-        return self._users_of([host for label in labels for host in self._led.get(label, ())])
+        if not (self._leads.hosts or self._found):
+            return
+        for label in {service.label: None for service in (before, after) if service is not None}:
+            self._found.pop(label, None)
+            if self._leads.to(key := key_of(label)):
+                self.followers.put(key)
 
     def complete(self, service: Service) -> Steps[Service]:
         """The service with the addresses that host names stand for. One that has none costs its instance,
@@ -223,7 +229,8 @@ class Hostnames:
         if not self._users.needs(name) and not self._may_have_hosts(service):
             return service
         # Whoever asks for the same in a pause begins with nothing: what is stale is known here alone.
-        before, stale = self._completed.pop(name, NOT_COMPLETED), self._stale.pop(name, ())
+        before, stale = self._completed.pop(name, NOT_COMPLETED), self._stale.pop(name, set())
+        stale |= {key for key in self.followers.sought if name in self._followers_of(key)}
         if before.label != service.label:
             before = NOT_COMPLETED
 
@@ -235,8 +242,10 @@ class Hostnames:
 
             def look(some: Sequence[int]) -> None:
                 for at in some:
-                    if instances[at].registration.host in stale:
-                        images[at] = complete_one(instances[at])
+                    host = instances[at].registration.host
+                    if host in stale or self._leads.hosts.get(host or "") in stale:
+                        image, known = complete_one(instances[at]), images[at]
+                        images[at] = known if image == known else image
 
             yield from walk(range(len(instances)), look)
         if name in self._followed:
@@ -287,16 +296,15 @@ class Hostnames:
         if host.rstrip(".").lower() in {f"{label}.{zone}" for zone in self._zones}:
             return ()  # the service's own name: it would keep itself alive
         *instance, label = own
-        wanted = instance[0] if instance else None
         known = [s for s in self._with_label(label) if s.label == label and not s.view_of]
         if not known:
             return self._addresses.get(host, ())
-        for service in known if len(instance) < 2 else ():
-            chosen = [i for i in service.instances if (i.label == wanted if wanted else i.answered)]
-            addresses = tuple(dict.fromkeys(a for i in chosen for a in i.registration.addresses))
-            if addresses:
-                return addresses
-        return ()
+        if len(instance) > 1:
+            return ()
+        lead = self._found.get(label)
+        if lead is None or not lead.is_of(known):
+            lead = self._found[label] = Found(known)
+        return lead.addresses_of(instance[0] if instance else "")
 
     def _note_label(self, before: Service | None, after: Service | None) -> None:
         if before is not None and self._by_label.get(before.label) == before.name:
@@ -318,24 +326,19 @@ class Hostnames:
         if not users:
             self._forget(host)
         if own is not None:
-            led = self._led.setdefault(own[-1], {})
-            if users:
-                led[host] = None
-            else:
-                led.pop(host, None)
-            if not led:
-                del self._led[own[-1]]
+            self._leads.put(host, own[-1], users, moved or users)
             if not self._is_filed(host):
                 if host in self.outside:
                     self._forget(host)
-                    self.moved |= self._users_of([host])
+                    self.followers.put(host)
                 return None
         if not users:
             return None
         account = self.outside.get(host)
         if account is None:
             self._unheard.add(host)
-            self._users_of([host])
+            for user in users:
+                self._note_stale(user, host)
         known = account is not None and account.service in users and account.service not in moved
         candidates = {account.service, *(users & set(moved))} if account is not None and known else users
         return self._account_of(host, candidates)

@@ -132,8 +132,8 @@ class Pipeline:
                 registry.tree.passage.shown = self._latency.shown
         self._publisher = Publisher(
             self.services, routes=self.routes, judging=judge, compiler=self._compiler, sessions=sessions,
-            telling=self._telling, latency=self._latency, moved=self._hostnames.changed, wall=self.wall,
-            tick=tick,
+            telling=self._telling, latency=self._latency, moved=self._hostnames.changed,
+            followers=self._hostnames.followers, wall=self.wall, tick=tick,
         )  # fmt: skip
         self._gathering = Gathering(
             self.registries, self._gatherer, self._publisher,
@@ -178,7 +178,7 @@ class Pipeline:
                 else:
                     self._publisher.mark_soon(names, now)
             case HostResolved():
-                self._publisher.mark(self._hostnames.take(happened.host, happened.addresses, happened.why))
+                self._hostnames.take(happened.host, happened.addresses, happened.why)
             case Compiled() | Followed():
                 self._publisher.finish(happened, Moment(now, self.registries.zxid))
                 self._gathering.is_due = True

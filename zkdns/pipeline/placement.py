@@ -39,8 +39,8 @@ class Replacement(Struct, frozen=True):
 
 class Placement:
     """`services`: with states, as they are answered: written here, and read by all others. `agenda` and
-    `composed`: what is to be judged, and to be compiled, because of what is put in place. `moved`: the
-    services whose host names lead to one that changes."""
+    `composed`: what is to be judged, and to be compiled, because of what is put in place. `moved`: is told
+    what changes, to which host names may lead."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Placement:
         judging: Judging,
         compiler: Compiler,
         telling: Telling,
-        moved: Callable[[Service | None, Service | None], Iterable[str]],
+        moved: Callable[[Service | None, Service | None], None],
         wall: Wall,
     ) -> None:
         self.registered: Mapping[str, Service] = {}
@@ -153,5 +153,5 @@ class Placement:
             return
         self._judging.forgive(before, after, self.registered.get(changed.name))
         self._composed.find(changed.path, self._routes.users(changed))
-        self._agenda.mark(self._moved(before, after))
+        self._moved(before, after)
         self._telling.replaced(changed.path, before, after, moment)

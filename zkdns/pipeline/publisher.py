@@ -18,6 +18,7 @@ from zkdns.pipeline.affected import Affected
 from zkdns.pipeline.agenda import Agenda
 from zkdns.pipeline.changes import Moment, ramp_end
 from zkdns.pipeline.compiler import Compiler
+from zkdns.pipeline.followers import Followers
 from zkdns.pipeline.inputs import Compiled, Followed
 from zkdns.pipeline.judging import Judging
 from zkdns.pipeline.latency import Latency
@@ -33,10 +34,15 @@ from zkdns.wall import Wall
 COMPOSED_EVERY: Final = 4
 """While others wait to be judged, one turn in so many is for a service whose names give others' instances."""
 
+FOLLOWERS_EVERY: Final = 8
+"""The same for those whose host names lead to what changed: tens of thousands may, and one more of them is
+judged then."""
+
 
 class Publisher:
     """`registered`: what the registries hold. `services`: the same with states, as it is answered: written
-    here, and read by all others. `moved`: the services whose host names lead to one that changes."""
+    here, and read by all others. `moved`: is told what changes, to which host names may lead; `followers`:
+    the services that have such names."""
 
     def __init__(
         self,
@@ -48,7 +54,8 @@ class Publisher:
         sessions: Sessions,
         telling: Telling,
         latency: Latency,
-        moved: Callable[[Service | None, Service | None], Iterable[str]],
+        moved: Callable[[Service | None, Service | None], None],
+        followers: Followers,
         wall: Wall,
         tick: Callable[[], float],
     ) -> None:
@@ -62,6 +69,7 @@ class Publisher:
         self._latency = latency
         self._wall = wall
         self._tick = tick
+        self._followers = followers
         self._agenda = Agenda()
         self._respelled: set[str] = set()
         """Services that are to be compiled though they are judged as before."""
@@ -82,6 +90,7 @@ class Publisher:
         self._costs: dict[str, float] = {}
         """What each of them took so far, in seconds."""
         self._turn = 0
+        self._turn_of_followers = 0
         self._has_finished = False
         """Whether something was put in place since `work` was called."""
 
@@ -93,7 +102,7 @@ class Publisher:
     @property
     def has_work(self) -> bool:
         """Whether `work` has anything to do now."""
-        is_searching = self._composed.is_searching
+        is_searching = self._composed.is_searching or self._followers.has_work
         return bool(self._agenda.queue or self._composed or self._begun or self._done or is_searching)
 
     @property
@@ -225,6 +234,12 @@ class Publisher:
                 if self._tick() > until:
                     break
                 continue
+            if self._followers.has_work and self._is_turn_of_followers():
+                if (name := self._followers.take_next()) is not None:
+                    self.mark([name])
+                elif self._tick() > until:
+                    break
+                continue
             name, act = self._take_next()
             try:
                 act(name, moment)
@@ -244,6 +259,13 @@ class Publisher:
                 self._agenda.forget(name)
             if ended > until:
                 break
+
+    def _is_turn_of_followers(self) -> bool:
+        """As soon as nothing else is due; while others wait, each of so many times."""
+        if not (self._agenda.queue or self._begun or self._composed):
+            return True
+        self._turn_of_followers = (self._turn_of_followers + 1) % FOLLOWERS_EVERY
+        return not self._turn_of_followers
 
     def _take_next(self) -> tuple[str, Callable[[str, Moment], None]]:
         """The next service, and what is due for it. Those whose names give others' instances are compiled
