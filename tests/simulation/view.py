@@ -85,9 +85,11 @@ class View:
 
     # --- what is registered -----------------------------------------------------------------------
 
-    def key_of(self, one: Registered) -> str:
-        """By what its check is known: the same path may stand in several registries."""
-        return f"{one.registry}@{one.path}" if len(self.trees) > 1 else one.path
+    def key_of(self, one: Registered, *, in_view: bool = False) -> str:
+        """By what its check is known, its own or that in its registry's view: the same path may stand in
+        several registries."""
+        path = f"{one.registry}:{one.path}" if in_view else one.path
+        return f"{one.registry}@{path}" if len(self.trees) > 1 else path
 
     @_once
     def held(self, name: str, registry: str) -> dict[str, Registered]:
@@ -157,8 +159,8 @@ class View:
         for id, i in held.items():
             same = base.get(id)
             drained = self._drained(name, id) and (own or same is None or same.registry == registry)
-            path = self.key_of(i) if own else f"{registry}:{self.key_of(i)}"
-            fails = self.check_of(name, "" if own else registry) and self._fails(path)
+            key = self.key_of(i, in_view=not own)
+            fails = self.check_of(name, "" if own else registry) and self._fails(key)
             if i.up and not drained and not fails:
                 found.append(i)
         return found
