@@ -28,6 +28,7 @@ from zkdns.dns import names
 from zkdns.model import Catalog, Instance, Registration, Service, ServiceSettings
 from zkdns.pipeline.changes import Causes, Moment
 from zkdns.pipeline.compiler import Compiler
+from zkdns.pipeline.followers import Followers
 from zkdns.pipeline.judging import Judging
 from zkdns.pipeline.latency import Latency
 from zkdns.pipeline.publisher import Publisher
@@ -149,7 +150,8 @@ class Following:
             sessions=sessions,
             telling=Telling(Causes(sessions.why_gone), wall),
             latency=Latency(lambda service: ()),
-            moved=lambda before, after: (),
+            moved=lambda before, after: None,
+            followers=Followers(lambda key: (), lambda name: None, lambda name, key: None),
             wall=wall,
             tick=lambda: 0.0,
         )
