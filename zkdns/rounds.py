@@ -10,7 +10,7 @@ well. (A `backlog` knows one way, and its newest is what came last.)
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Hashable, KeysView
 from typing import Final, Generic, TypeAlias, TypeVar
 
@@ -92,3 +92,61 @@ class Rounds(Generic[T]):
         _, came, item = newest
         _, now = self._waiting.get(item, (None, None))
         return now == -came
+
+
+class Admission(Generic[T]):
+    """Rounds in which no service has more than `each`, called or to be called: the others of it wait for
+    those."""
+
+    def __init__(self, each: int, ways: int) -> None:
+        self._each = each
+        self._inside: Counter[Hashable] = Counter()
+        """By service, those that were called, or may be."""
+        self._waiting: Rounds[T] = Rounds(ways)
+        """Those that may be called."""
+        self._beyond: dict[Hashable, OrderedDict[T, tuple[Whose, float]]] = {}
+        """By service, those that wait for its own others."""
+
+    def __len__(self) -> int:
+        """How many may be called."""
+        return len(self._waiting)
+
+    def services(self) -> KeysView[Hashable]:
+        """Of which one may be called."""
+        return self._waiting.services()
+
+    def put(self, whose: Whose, item: T, moment: float = 0) -> None:
+        """It waits from now on. `moment`: of its registration, in numbers that grow."""
+        if self._inside[whose[0]] < self._each:
+            self._let_in(whose, item, moment)
+        else:
+            self._beyond.setdefault(whose[0], OrderedDict())[item] = whose, moment
+
+    def take_next(self) -> tuple[Whose, T]:
+        """Calls what is next; KeyError where nothing may be. It counts until it is `done`."""
+        return self._waiting.take_next()
+
+    def leave(self, service: Hashable, item: T) -> None:
+        """It waits no more, if it did."""
+        if item in self._waiting:
+            self._waiting.take_out(item)
+            self.done(service)
+        elif (beyond := self._beyond.get(service)) and item in beyond:
+            del beyond[item]
+            if not beyond:
+                del self._beyond[service]
+
+    def done(self, service: Hashable) -> None:
+        """One of the service that was called is over: another of it may be."""
+        self._inside[service] -= 1
+        if beyond := self._beyond.get(service):
+            item, (whose, moment) = beyond.popitem(last=False)
+            if not beyond:
+                del self._beyond[service]
+            self._let_in(whose, item, moment)
+        elif not self._inside[service]:
+            del self._inside[service]
+
+    def _let_in(self, whose: Whose, item: T, moment: float) -> None:
+        self._inside[whose[0]] += 1
+        self._waiting.put(whose, item, moment)

@@ -110,7 +110,8 @@ def test_what_leaves_waits_no_more_wherever_it_did_and_lets_another_in() -> None
     assert shares.next(0.0) == 4
     shares.done("web", 2)
     shares.done("web", 4)
-    assert not any((shares._inside, shares._beyond, shares._waiting, shares._running, shares._started))
+    waiting = shares._waiting
+    assert not any((waiting._inside, waiting._beyond, waiting._waiting, shares._running, shares._started))
 
 
 def test_one_that_waits_again_and_again_is_kept_once() -> None:
@@ -122,7 +123,7 @@ def test_one_that_waits_again_and_again_is_kept_once() -> None:
         assert begun is not None
         shares.done(begun, begun)
         shares.wait((begun, 0, ""), begun, 1)
-    assert len(shares._waiting._newest) <= 2 * 8 + HEAP
+    assert len(shares._waiting._waiting._newest) <= 2 * 8 + HEAP
 
 
 def test_the_rate_bounds_how_many_start_in_a_second() -> None:

@@ -90,7 +90,7 @@ async def test_the_oldest_go_on_while_newer_ones_come_all_the_time() -> None:
         replace_one(waiting, turns.claim((n := next(fresh), "one", "r1"), moment=n))
         calls += 1
     assert calls <= 4 * 40
-    assert len(turns._waiting._newest) <= 2 * len(turns._waiting) + HEAP
+    assert len(turns._waiting._waiting._newest) <= 2 * len(turns._waiting) + HEAP
 
 
 async def test_no_more_at_a_time_than_allowed_whoever_is_cancelled() -> None:
@@ -123,7 +123,8 @@ async def test_no_more_at_a_time_than_allowed_whoever_is_cancelled() -> None:
     assert most.pop("all") == 6
     assert set(most.values()) == {2}
     assert turns._free == 6
-    assert not any((turns._inside, turns._beyond, turns._waiting, *turns._waiting._lines))
+    waiting = turns._waiting
+    assert not any((waiting._inside, waiting._beyond, waiting._waiting, *waiting._waiting._lines))
 
 
 async def test_those_who_gave_up_are_not_kept() -> None:
@@ -131,7 +132,7 @@ async def test_those_who_gave_up_are_not_kept() -> None:
     first = turns.claim(("web",))
     for _ in range(5_000):
         turns.claim(("web",)).give_up()
-    assert len(turns._waiting._newest) <= 2 * len(turns._waiting) + HEAP + 1
+    assert len(turns._waiting._waiting._newest) <= 2 * len(turns._waiting) + HEAP + 1
     last = turns.claim(("web",))
     first.give_up()
     assert last.has_place

@@ -7,11 +7,11 @@ have much: it is told whose probe may be given up for it.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from zkdns.rounds import Rounds, Whose
+from zkdns.rounds import Admission, Whose
 
 T = TypeVar("T", bound=Hashable)
 
@@ -22,17 +22,11 @@ class Shares(Generic[T]):
 
     def __init__(self, places: int, each: int, rate: float, burst: int, *, ways: int = 1) -> None:
         self.places = places
-        self._each = each
         self._rate = rate
         self._burst = float(burst)
         self._tokens = float(burst)
         self._refilled_at: float | None = None
-        self._inside: Counter[Hashable] = Counter()
-        """By service, those that have a place or wait for a turn: no more of them than it may have places."""
-        self._waiting: Rounds[T] = Rounds(ways)
-        """Those that wait for a turn."""
-        self._beyond: dict[Hashable, OrderedDict[T, tuple[Whose, float]]] = {}
-        """By service, those that wait for its own others."""
+        self._waiting: Admission[T] = Admission(each, ways)
         self._running: dict[Hashable, OrderedDict[T, None]] = {}
         self._started: dict[T, None] = {}
         """All that have a place, the oldest first."""
@@ -48,35 +42,11 @@ class Shares(Generic[T]):
 
     def wait(self, whose: Whose, probe: T, moment: float = 0) -> None:
         """This one is due. `moment`: of its registration."""
-        if self._inside[whose[0]] < self._each:
-            self._let_in(whose, probe, moment)
-        else:
-            self._beyond.setdefault(whose[0], OrderedDict())[probe] = whose, moment
+        self._waiting.put(whose, probe, moment)
 
     def leave(self, service: Hashable, probe: T) -> None:
         """It is not due any more, if it was."""
-        if probe in self._waiting:
-            self._waiting.take_out(probe)
-            self._let_go(service)
-        elif (beyond := self._beyond.get(service)) and probe in beyond:
-            del beyond[probe]
-            if not beyond:
-                del self._beyond[service]
-
-    def _let_in(self, whose: Whose, probe: T, moment: float) -> None:
-        self._inside[whose[0]] += 1
-        self._waiting.put(whose, probe, moment)
-
-    def _let_go(self, service: Hashable) -> None:
-        """One of the service has no place any more and waits for none; another may."""
-        self._inside[service] -= 1
-        if beyond := self._beyond.get(service):
-            probe, (whose, moment) = beyond.popitem(last=False)
-            if not beyond:
-                del self._beyond[service]
-            self._let_in(whose, probe, moment)
-        elif not self._inside[service]:
-            del self._inside[service]
+        self._waiting.leave(service, probe)
 
     def next(self, now: float) -> T | None:
         """Whose turn it is; None where nobody's may start now. What is given has a place until `done`."""
@@ -114,7 +84,7 @@ class Shares(Generic[T]):
         del running[probe], self._started[probe]
         if not running:
             del self._running[service]
-        self._let_go(service)
+        self._waiting.done(service)
 
     def ready_at(self, now: float) -> float | None:
         """When another may start, if that is a matter of time alone."""
