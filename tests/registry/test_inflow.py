@@ -96,8 +96,8 @@ def test_frames_that_came_together_take_one_call_of_the_system() -> None:
     assert connection._socket.calls == 1
 
 
-@given(st.lists(st.binary(max_size=20), max_size=12), st.lists(st.integers(1, 30), max_size=40))
-def test_frames_are_the_same_wherever_they_are_cut(frames: list[bytes], lengths: list[int]) -> None:
+def read_in_pieces(frames: list[bytes], lengths: list[int]) -> Connection:
+    """All of them, as they come in pieces of these lengths, and the rest in one."""
     stream, pieces = framed(*frames), []
     for length in lengths:
         pieces.append(stream[:length])
@@ -105,6 +105,12 @@ def test_frames_are_the_same_wherever_they_are_cut(frames: list[bytes], lengths:
     connection = adopted(*filter(None, (*pieces, stream)))
     while connection._socket.pieces:
         connection._read_socket(1.0)
+    return connection
+
+
+@given(st.lists(st.binary(max_size=20), max_size=12), st.lists(st.integers(1, 30), max_size=40))
+def test_frames_are_the_same_wherever_they_are_cut(frames: list[bytes], lengths: list[int]) -> None:
+    connection = read_in_pieces(frames, lengths)
     assert connection.frames == frames
 
 
@@ -153,13 +159,7 @@ def test_watch_events_are_the_same_wherever_they_are_cut(lengths: list[int]) -> 
         event(3, b"/a/b/c"),
         b"end",
     ]
-    stream, pieces = framed(*frames), []
-    for length in lengths:
-        pieces.append(stream[:length])
-        stream = stream[length:]
-    connection = adopted(*filter(None, (*pieces, stream)))
-    while connection._socket.pieces:
-        connection._read_socket(1.0)
+    connection = read_in_pieces(frames, lengths)
     assert flat(connection.came) == [(1, "/a"), (2, "/s/ä"), b"reply", (4, ""), (3, "/a/b/c"), b"end"]
 
 

@@ -156,10 +156,7 @@ async def test_what_was_out_of_reach_when_it_was_kept_is_as_old_as_that(tmp_path
 async def test_each_of_several_registries_has_a_file_and_what_was_read_is_not_remembered(
     tmp_path: Path,
 ) -> None:
-    before = a_pipeline(*TWO)
-    read(before, "r1", "web")
-    read(before, "r2", "db")
-    await StateDirectory(str(tmp_path), before).stop()
+    await keep_two(tmp_path)
     assert files(tmp_path) == ["catalog-r1.zkdns", "catalog-r2.zkdns"]
     after = a_pipeline(*TWO)
     read(after, "r1", "web")
@@ -208,11 +205,16 @@ async def test_what_a_registry_held_is_found_whatever_it_is_named_now(
     assert await of_each(tmp_path, *now) == held, "and again"
 
 
-async def test_what_was_found_under_anothers_name_outlives_that_ones_next_writing(tmp_path: Path) -> None:
+async def keep_two(directory: Path) -> None:
+    """`web` of the first of two registries, and `db` of the second."""
     before = a_pipeline(*TWO)
     read(before, "r1", "web")
     read(before, "r2", "db")
-    await StateDirectory(str(tmp_path), before).stop()
+    await StateDirectory(str(directory), before).stop()
+
+
+async def test_what_was_found_under_anothers_name_outlives_that_ones_next_writing(tmp_path: Path) -> None:
+    await keep_two(tmp_path)
     after = a_pipeline(*TWO[::-1])
     directory = StateDirectory(str(tmp_path), after)
     for remembered in await directory.load():
@@ -225,10 +227,7 @@ async def test_what_was_found_under_anothers_name_outlives_that_ones_next_writin
 
 
 async def test_nobody_is_marked_with_the_name_that_his_registry_had(tmp_path: Path) -> None:
-    before = a_pipeline(*TWO)
-    read(before, "r1", "web")
-    read(before, "r2", "db")
-    await StateDirectory(str(tmp_path), before).stop()
+    await keep_two(tmp_path)
     after = a_pipeline(*TWO[::-1])
     for remembered in await StateDirectory(str(tmp_path), after).load():
         after.step(remembered, NOW)
