@@ -94,10 +94,11 @@ def test_the_replicas_tell_addresses_that_reach_them_and_are_two(composed: Compo
     def rows() -> list[str]:
         return composed.engine.check("exec", composed.name("zkdns-1"), *words).splitlines()[1:]
 
-    addresses = eventually(
-        lambda: sorted(row.split()[1] for row in rows()) if len(rows()) == 2 else [], 60, 0.5
-    )
-    assert addresses == ["172.30.53.2:53", "172.30.53.3:53"]
+    def says() -> bool:
+        assert sorted(row.split()[1] for row in rows()) == ["172.30.53.2:53", "172.30.53.3:53"]
+        return True
+
+    eventually(says, 60, 0.5)
 
 
 def test_a_service_that_is_stopped_leaves_the_answers_at_once(composed: Composed) -> None:

@@ -24,6 +24,7 @@ ABOUT = (
     (inputs.HostResolved("db.example", ()), "host db.example"),
     (inputs.ZoneFilesRead({}), "zone files"),
     (inputs.ClockSet(3600.0), "clock"),
+    (inputs.Advertised("192.0.2.9:53", ""), "our own address"),
     (inputs.Compiled("web", None), "service web"),
     (inputs.Followed("api", None), "service api"),
     (Counted("db", (), None), "service db"),

@@ -31,7 +31,8 @@ from zkdns.model import (
     fault,
 )
 from zkdns.pipeline import compiler
-from zkdns.pipeline.inputs import FileRead, Remembered
+from zkdns.pipeline.inputs import Advertised, FileRead, Remembered
+from zkdns.pipeline.replica import read_node
 from zkdns.pipeline.start import Stage
 from zkdns.registry.override_nodes import by_service
 from zkdns.roots import HEALTH, SERVERS, TOPOLOGY
@@ -384,6 +385,13 @@ def test_it_is_none_of_the_replicas_before_it_answers_and_all_it_says_fails_unti
     assert rcodes() == [NOERROR, NXDOMAIN]
     world.settle()
     assert any(f"{SERVERS}/z1" in ready.write for ready in world.readies)
+
+
+def test_where_others_reach_us_is_written_once_it_is_known() -> None:
+    world = checked()
+    world.pipeline.step(Advertised("192.0.2.9:53", "192.0.2.9:8053"), world.now)
+    node = read_node(world.ready().write[f"{SERVERS}/z1"])
+    assert (node.address, node.http) == ("192.0.2.9:53", "192.0.2.9:8053")
 
 
 def test_an_error_of_ours_that_a_reader_met_is_counted_once_for_as_long_as_it_stands() -> None:

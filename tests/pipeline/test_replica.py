@@ -45,6 +45,18 @@ def test_what_nobody_could_read_is_not_told_and_who_is_back_tells_so_at_once() -
     assert replica.tell(2, NOW + 2 * TELL_AT_LEAST + 0.2) is None
 
 
+def test_where_it_is_reached_is_told_at_once_when_that_becomes_known() -> None:
+    replica = Replica("me")
+    replica.tell(1, NOW)
+    replica.move("", "")
+    assert replica.tell(1, NOW + 0.1) is None
+    replica.move("192.0.2.9:53", "192.0.2.9:8053")
+    node = read_node(replica.tell(1, NOW + 0.2) or b"")
+    assert (node.address, node.http) == ("192.0.2.9:53", "192.0.2.9:8053")
+    replica.move("192.0.2.9:53", "192.0.2.9:8053")
+    assert replica.tell(1, NOW + 0.3) is None
+
+
 def test_the_node_of_a_server_that_tells_less_or_nonsense_is_read() -> None:
     assert read_node(b'{"address": "10.0.0.1:53"}').rate is None
     assert read_node(b"\xff").address == ""

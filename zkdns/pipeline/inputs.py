@@ -115,11 +115,27 @@ class ClockSet(Struct, frozen=True):
     by: float
 
 
+class Advertised(Struct, frozen=True):
+    """Where others reach us is known, DNS and HTTP ("" for nowhere)."""
+
+    address: str
+    http: str
+
+
 Done: TypeAlias = Compiled | Followed | MapRead | Counted
 """What comes of a Compilation."""
 
 Happened: TypeAlias = (
-    Heard | FileRead | Remembered | Probed | HostResolved | ZoneFilesRead | ClockSet | Done | Settings
+    Heard
+    | FileRead
+    | Remembered
+    | Probed
+    | HostResolved
+    | ZoneFilesRead
+    | ClockSet
+    | Advertised
+    | Done
+    | Settings
 )
 
 
@@ -138,6 +154,8 @@ def subject(happened: Happened) -> str:
             return TOPOLOGY
         case ClockSet():
             return "clock"
+        case Advertised():
+            return "our own address"
     return "zone files"
 
 

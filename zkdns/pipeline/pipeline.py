@@ -30,6 +30,7 @@ from zkdns.pipeline.hearing import Hearing
 from zkdns.pipeline.hostnames import Hostnames
 from zkdns.pipeline.inputs import (
     NOTHING,
+    Advertised,
     ClockSet,
     Compilation,
     Compiled,
@@ -171,6 +172,8 @@ class Pipeline:
                 parts = self.registries, self._hearing, self._start, self._health
                 for part in (*parts, self._own_nodes, self._own_roots, self._publisher):
                     part.shift(happened.by)
+            case Advertised():
+                self.replica.move(happened.address, happened.http)
             case Probed():
                 names = self._health.take(happened.target, happened.verdict, now)
                 if self.stage is Stage.SETTLING:
@@ -260,7 +263,7 @@ class Pipeline:
     def publish(self, now: float, budget: float = float("inf")) -> Delta:
         """Do what is due, for so many seconds: what moves in the answers by it."""
         self._until = until = self._tick() + budget
-        hearing = self._hearing
+        hearing, publisher, health, gathering = self._hearing, self._publisher, self._health, self._gathering
         if hearing.has_work:
             self._gathering.hurry()
         # Each batch that was heard out is shown before the next one is begun.
@@ -270,7 +273,6 @@ class Pipeline:
         if not hearing.is_within and self._start.load(now):  # from now on there is something to answer from
             self._gathering.override()
             self._gathering.is_due = True
-        publisher, health, gathering = self._publisher, self._health, self._gathering
         while True:
             if self._gathers:
                 most = AT_A_TIME_OF_START if self.is_loading else AT_A_TIME

@@ -47,7 +47,8 @@ class ServerNode(msgspec.Struct, omit_defaults=True):
 
 
 class Replica:
-    """`id`: the name of our nodes. `address`, `http`: where others and people reach us. `answered`: how many
+    """`id`: the name of our nodes. `address`, `http`: where others and people reach us, "" where that is not
+    known (yet). `answered`: how many
     queries were answered until now. `failover`: which registries stand behind here."""
 
     def __init__(
@@ -67,7 +68,9 @@ class Replica:
         self._answered = answered
         self._failover = failover
         self._count = 0
-        self._is_away = self._is_back = False
+        self._is_away = False
+        self._is_due = False
+        """Whether it is to be told at once, whatever was told a moment ago."""
 
     def lose(self) -> None:
         """Nobody can read us."""
@@ -75,14 +78,15 @@ class Replica:
 
     def find(self) -> None:
         """Others can read us again. Told at once: until then what we have seen counts for nothing to them."""
-        self._is_away, self._is_back = False, True
+        self._is_away, self._is_due = False, True
 
     def shift(self, by: float) -> None:
         """The clock was set."""
         self._told_at += by
 
     def move(self, address: str, http: str) -> None:
-        """Where others reach us, from the next time on that we tell."""
+        """Where others reach us. Told at once where it is another place: until then nobody finds us there."""
+        self._is_due |= (address, http) != (self.address, self._http)
         self.address, self._http = address, http
 
     def see(self, own: bytes | None, now: float, written: float | None = None) -> None:
@@ -99,7 +103,7 @@ class Replica:
         """When our node is to be written next; None while nobody could read it."""
         if self._is_away:
             return None
-        if self._is_back:
+        if self._is_due:
             return self._told_at
         return self._told_at + (TELL_EVERY if serial != self._told.serial else TELL_AT_LEAST)
 
@@ -108,7 +112,7 @@ class Replica:
         due = self.due(serial)
         if due is None or due > now:
             return None
-        self._is_back = False
+        self._is_due = False
         before, self._count = self._count, self._answered()
         seconds = now - self._told_at
         rate = round((self._count - before) / seconds, 3) if self._told.at and seconds > 0 else None

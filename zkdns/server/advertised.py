@@ -11,28 +11,43 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from zkdns.config import Address, Settings
+from zkdns.pipeline.inputs import Advertised
 from zkdns.registry.zk import route
 
 
 def find(settings: Settings) -> tuple[str, str]:
     """Where it answers DNS, and HTTP ("" for nowhere). OSError where the way to ZooKeeper can't be told
     (yet). Not for the loop: names are resolved."""
-    own, listen = settings.advertise, settings.listen[0]
     hosts = next((url.hosts for url in settings.registry if url.scheme == "zk"), "")
-    unclear = any(address.wildcard for address in (listen, settings.http) if address is not None)
-    host = own.host if own is not None else route.own_address(hosts) if hosts and unclear else ""
-    dns = Address(own.host, own.port or listen.port) if own is not None else _reached(listen, host)
-    return str(dns), str(_reached(settings.http, host)) if settings.http is not None else ""
+    unclear = any(address.wildcard for address in (settings.listen[0], settings.http) if address is not None)
+    host = route.own_address(hosts) if hosts and unclear and settings.advertise is None else ""
+    dns, http = _reached(settings, host)
+    return str(dns), str(http or "")
 
 
-def _reached(address: Address, host: str) -> Address:
+def at_start(settings: Settings) -> tuple[str, str]:
+    """The same as far as it is known with no name resolved: "" for a wildcard, which would lead whoever
+    reads it to itself."""
+    dns, http = ("" if each is None or each.wildcard else str(each) for each in _reached(settings))
+    return dns, http
+
+
+def _reached(settings: Settings, host: str = "") -> tuple[Address, Address | None]:
+    """`host`: what stands for wildcards, where nobody said what to advertise."""
+    own, listen, http = settings.advertise, settings.listen[0], settings.http
+    host = host if own is None else own.host
+    dns = replace(own, port=own.port or listen.port) if own is not None else _named(listen, host)
+    return dns, http and _named(http, host)
+
+
+def _named(address: Address, host: str) -> Address:
     return replace(address, host=host) if address.wildcard and host else address
 
 
-async def follow(settings: Settings, tell: Callable[[str, str], None], pause: float = 5.0) -> None:
+async def follow(settings: Settings, tell: Callable[[Advertised], None], pause: float = 1.0) -> None:
     """Tells it once the way to ZooKeeper is known: its name may have no address while we start."""
     while True:
         try:
-            return tell(*await asyncio.to_thread(find, settings))
+            return tell(Advertised(*await asyncio.to_thread(find, settings)))
         except OSError:
             await asyncio.sleep(pause)

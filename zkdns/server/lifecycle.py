@@ -92,8 +92,8 @@ class Server:
         """The operator's error that came up after the start, and ends us."""
         id = new_id()
         self.replica = Replica(
-            id, str(settings.listen[0]), str(settings.http or ""),
-            answered=lambda: sum(self.engine.counts().values()), failover=settings.failover,
+            id, *advertised.at_start(settings), answered=lambda: sum(self.engine.counts().values()),
+            failover=settings.failover,
         )  # fmt: skip
         cache = engine.choose_cache(settings)
         native = engine.open_native(settings.engine, cache, client_table=settings.client_table)
@@ -170,7 +170,7 @@ class Server:
         await self.forwarder.start()
         self.driver.start()
         self._spawn(self._remember(), "state")
-        self._spawn(advertised.follow(self.settings, self.replica.move), "advertise")
+        self._spawn(advertised.follow(self.settings, self.driver.step), "advertise")
         self._spawn(self._tick(), "tick")
         self._spawn(collector.follow(), "collect")
         self._spawn(self._look_at(self.recorder.write, "the journal"), "journal")
