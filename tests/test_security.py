@@ -156,6 +156,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "HTTP connections": (door.MAX_CONNECTIONS,),
     "event streams": (events.MAX_STREAMS,),
     "MiB of events that were told and not taken, of all streams together": (events.MAX_KEPT_BYTES / MIB,),
+    "changes that wait to be told to event streams, beyond those of one moment": (events.MAX_UNTOLD,),
     "idle HTTP connection, of whose reply nothing is taken": (guest.IDLE_SECONDS, guest.UNREAD_SECONDS),
     "a new HTTP connection's first request": (guest.REQUEST_SECONDS,),
     "HTTP requests that are begun in one turn of the loop": (turns.REQUESTS_PER_TURN,),

@@ -162,6 +162,38 @@ async def test_who_reads_is_told_of_all_of_thousands_however_many_listen(
     assert seen == [many] * readers
 
 
+async def test_where_more_changes_come_than_can_be_told_all_streams_end_and_nothing_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(events, "MAX_UNTOLD", 6)
+    monkeypatch.setattr(events, "SECONDS", 0.0)  # an event a turn
+
+    def some(first: int, many: int) -> list[Change]:
+        return [change(f"i{n}") for n in range(first, first + many)]
+
+    listeners = Listeners()
+    stream = opened(listeners)
+    listeners.tell(some(0, 10))
+    size = len(b"".join([spell(one) for one in shapes.events(some(0, 10))]))
+    assert b"".join(await taken(stream, size)).count(b"\n\n") == 10, "of one moment all, where nothing waits"
+    await asyncio.sleep(0)
+    for first in (10, 13):
+        listeners.tell(some(first, 3))
+    waits = opened(listeners)
+    size = len(b"".join([spell(one) for one in shapes.events(some(11, 5))]))
+    assert b"".join(await taken(waits, size)).count(b"\n\n") == 5, "as many as may wait are told"
+    await asyncio.sleep(0)
+    listeners.tell(some(16, 3))
+    listeners.tell(some(19, 4))
+    for one in (stream, waits):
+        assert [part async for part in one] == [], "it reads all again, and does not go on with a hole"
+        listeners.close(one)
+    listeners.tell(some(23, 1))
+    late = opened(listeners)
+    listeners.tell(some(24, 6))
+    assert b"".join(await taken(late, size)).count(b"\n\n") >= 5, "what was given up waits no more"
+
+
 async def test_a_stream_that_ended_gives_nothing_more() -> None:
     listeners = Listeners()
     stream = opened(listeners)

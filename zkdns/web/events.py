@@ -1,7 +1,8 @@
 """Server-sent events: who listens, and what waits for them (WHATWG HTML, "Server-sent events").
 
 Rules: lives in the loop. What was told last is kept once for all who listen, bounded by bytes; each has its
-place in it. Whoever is further behind is cut off, and can read again what it missed.
+place in it. Whoever is further behind is cut off, and can read again what it missed; so is everybody where
+more changes come than can be told.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -21,6 +22,10 @@ from zkdns.web.slices import SECONDS
 MAX_STREAMS = 200
 MAX_KEPT_BYTES = 1 << 20
 """Of events that were told and not sent to all; one who lacks more than these is cut off."""
+
+MAX_UNTOLD = 50_000
+"""Changes that wait to be told: each holds its instance as it stood. Where none waits those of one moment are
+told, however many they are."""
 
 PIECE_BYTES = 1 << 16
 """Of events that are sent at once."""
@@ -107,6 +112,10 @@ class Stream:
             self.end()
             self._cut()
 
+    def lose(self) -> None:
+        """It lacks something that is not kept: it ends when it is woken."""
+        self._is_over = True
+
     def end(self) -> None:
         """Nothing more comes."""
         self._is_over = True
@@ -168,7 +177,10 @@ class Listeners:
         self.places: Places[Stream] = Places(Limits(MAX_STREAMS))
         self.latest = Latest()
         self._streams: dict[Stream, None] = {}
-        self._untold: deque[Iterator[dict[str, Any]]] = deque()
+        self._untold: deque[tuple[Iterator[dict[str, Any]], int]] = deque()
+        """What came together, and of how many changes."""
+        self._waiting = 0
+        """Changes in all of it."""
         self._next: asyncio.Handle | None = None
         self._waker = Waker()
 
@@ -193,11 +205,18 @@ class Listeners:
         for stream in list(self._streams):
             stream.end()
 
-    def tell(self, changes: Iterable[Change]) -> None:
+    def tell(self, changes: Collection[Change]) -> None:
         """Tell those who listen what has changed in the answers."""
         if not self._streams:
             return
-        self._untold.append(shapes.events(changes))
+        if self._untold and self._waiting + len(changes) > MAX_UNTOLD:
+            self._forget_untold()
+            for stream in self._streams:
+                stream.lose()
+            self._waker.wake(self._streams)
+            return
+        self._untold.append((shapes.events(changes), len(changes)))
+        self._waiting += len(changes)
         if self._next is None:
             self._tell_on()
 
@@ -212,16 +231,18 @@ class Listeners:
         if self._untold and self._streams:
             self._next = asyncio.get_running_loop().call_soon(self._tell_on)
         else:
-            self._untold.clear()
+            self._forget_untold()
 
     def _tell_some(self) -> None:
         until = time.perf_counter() + SECONDS
         events: list[bytes] = []
         size = 0
         while self._untold and size < PIECE_BYTES:
-            event = next(self._untold[0], None)
+            walk, count = self._untold[0]
+            event = next(walk, None)
             if event is None:
                 self._untold.popleft()
+                self._waiting -= count
                 continue
             events.append(spell(event))
             size += len(events[-1])
@@ -231,6 +252,10 @@ class Listeners:
             self.latest.add(b"".join(events))
             for stream in list(self._streams):
                 stream.drop_if_behind()
+
+    def _forget_untold(self) -> None:
+        self._untold.clear()
+        self._waiting = 0
 
     def _forget_sent(self) -> None:
         self.latest.forget(min((stream.at for stream in self._streams), default=self.latest.end))

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -308,7 +308,7 @@ class Web:
             self.listeners.close(stream)
         return response
 
-    def tell(self, changes: Iterable[Change]) -> None:
+    def tell(self, changes: Collection[Change]) -> None:
         """Tell those who listen to events what has changed in the answers."""
         self.listeners.tell(changes)
 
