@@ -62,8 +62,9 @@ class Wall:
     def count(self, doing: str, problems: Sequence[Problem]) -> None:
         """Errors that were kept elsewhere: each counts once, for as long as it stands."""
         ours = frozenset(ours_of(problems))
-        self.errors += len(ours - self._counted.get(doing, frozenset()))
-        self._counted[doing] = ours
+        self.errors += len(ours - self._counted.pop(doing, frozenset()))
+        if ours:
+            self._counted[doing] = ours
 
     def shut_out(self, path: str, item: object, error: Exception) -> None:
         """This item goes without, for as long as it is the same object."""

@@ -133,7 +133,8 @@ class Following:
         self.builder = Answers(zones, ("127.0.0.1", "::1"))
         self._catalog = Catalog()
         services: dict[str, Service] = {}
-        routes, sessions, wall = RouteBook(services, Views(()), ()), Sessions(), Wall()
+        sessions, wall = Sessions(), Wall()
+        routes = RouteBook(services, Views(()), (), wall)
         compiler = Compiler(self.builder, routes, lambda registries: EVERY)
         self._publisher = Publisher(
             services,

@@ -16,6 +16,8 @@ from zkdns.answers.cycle_cost import cycles_of
 from zkdns.answers.first_places import Counted, FirstAnswers, Sums
 from zkdns.answers.routed import NOTHING, Beyond, Routed, as_routed
 from zkdns.answers.service import ServiceAnswers
+from zkdns.answers.sifting import Sifted
+from zkdns.answers.table import EVERY
 from zkdns.model import Instance, Problem, Service
 from zkdns.pipeline.aside import aside
 from zkdns.pipeline.inputs import Compilation, Compiled, Followed
@@ -64,7 +66,7 @@ class Compiler:
         self._builder = builder
         self._routes = routes
         self._origin_of = origin_of
-        self._threads = threads
+        self.threads = threads
         self._compiles = compiles
         self._defers = defers
         self._prepare = prepare
@@ -74,26 +76,27 @@ class Compiler:
         """Services that were asked for before they were compiled."""
 
     def compile(
-        self, service: Service, among: int, routed: Routed | None = None
+        self, service: Service, among: int, routed: Routed | Sifted | None = None
     ) -> ServiceAnswers | Compilation | None:
         """Its answers, or the work that they take; None where answers aren't wanted. `among`: how many
         services there are; `routed`: its route, where that was followed already."""
         name = service.name
+        is_sifted = isinstance(routed, Sifted)
         met = self._routes.count(name) if routed is None and name in self._routes.in_force else 0
         if not self._compiles:
             self._beyond(name)  # its problems are told all the same
             return None
-        if self._threads and met and self._is_long(name, met):
+        if self.threads and met and self._is_long(name, met):
             following = self._routes.follow_aside(name)
             return Compilation(name, aside(Followed, name, following), met, following.freeze)
         beyond = self._beyond(name, routed)
-        origin = self._origin_of(self._routes.registries(service))
+        origin = self._origin_of(service.registries if is_sifted else self._routes.registries(service))
         if beyond is NOTHING and among >= self._defers and name not in self._asked:
             # Whoever asks for it first waits in the loop for all that it says to be read.
             deferred = self._builder.defer(service, origin) if self._says(service)[0] <= LARGE else None
             if deferred is not None:
                 return deferred
-        if self._threads and (size := self._size(service, beyond)) > LARGE:
+        if self.threads and (size := self._size(service, beyond)) > LARGE:
             return Compilation(name, self._compile_aside(service, origin, beyond), size)
         return self._builder.compile(service, origin, beyond)
 
@@ -129,7 +132,7 @@ class Compiler:
 
     def is_large(self, service: Service) -> bool:
         """Whether it is always compiled in a thread, which tells as well what names it loses."""
-        return self._compiles and self._threads and self._own_size(service) > LARGE
+        return self._compiles and self.threads and self._own_size(service) > LARGE
 
     def attempt(self, service: Service) -> None:
         """Raises where a service can't be compiled."""
@@ -166,7 +169,7 @@ class Compiler:
         """All its answers stand from now on. Whether it is to be compiled again, in a thread: where it says
         much, the names of its tags and ports are not ready yet, for who asks for one waits in the loop; and
         none is where its own name takes long."""
-        is_hurried = self._threads and self._own_size(service) > LARGE
+        is_hurried = self.threads and self._own_size(service) > LARGE
         if is_hurried and self._says(service)[0] + cycles_of([i.weight for i in service.instances]) > LARGE:
             return True
         self._builder.replace(service.name, self._compile_alone(service, 0 if is_hurried else None))
@@ -182,9 +185,16 @@ class Compiler:
         origin = self._origin_of(self._routes.registries(service))
         return self._builder.compile(service, origin, NOTHING, ready)
 
-    def _beyond(self, name: str, routed: Routed | None = None) -> Beyond:
+    def sift(self, service: Service) -> Compilation:
+        """The search for what its names may give beside its own instances, after an error of ours."""
+        sifting = self._routes.sift_aside(
+            service, lambda beyond: self._builder.compile(service, EVERY, beyond)
+        )
+        return Compilation(service.name, aside(Followed, service.name, sifting), LARGE, sifting.freeze)
+
+    def _beyond(self, name: str, routed: Routed | Sifted | None = None) -> Beyond:
         beyond = self._routes.beyond(name, routed)
-        if beyond.route is None:
+        if beyond.route is None or isinstance(routed, Sifted):
             return beyond
         origin = self._origin_of(self._routes.relied_on(name, beyond.route))
         return replace(beyond, route=replace(beyond.route, origin=origin))

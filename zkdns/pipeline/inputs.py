@@ -14,6 +14,7 @@ from msgspec import Struct
 from zkdns.answers.first_places import Counted
 from zkdns.answers.routed import Routed
 from zkdns.answers.service import ServiceAnswers
+from zkdns.answers.sifting import Sifted
 from zkdns.answers.table import Delta
 from zkdns.answers.zonefiles.lookup import ZoneData
 from zkdns.client_map import ClientMap
@@ -89,10 +90,11 @@ class Compiled(Struct, frozen=True):
 
 
 class Followed(Struct, frozen=True):
-    """What came of following a service's route in a thread: it, or the error that this ended with."""
+    """What came of following a service's route in a thread: it, what is left of it after an error of ours, or
+    the error that this ended with."""
 
     name: str
-    routed: Routed | None
+    routed: Routed | Sifted | None
     error: Exception | None = None
 
 

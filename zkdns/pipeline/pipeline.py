@@ -114,7 +114,7 @@ class Pipeline:
             settings.zone, self.services, self.wall, lambda host: self.overlay.find_host(host) is not None
         )
         several = len(settings.registry) > 1
-        self.routes = RouteBook(self.services, self._gatherer.views, settings.failover, several)
+        self.routes = RouteBook(self.services, self._gatherer.views, settings.failover, self.wall, several)
         # from one to the other, service by service
         self._compiler = Compiler(
             self.builder, self.routes, self._origins.number,
@@ -333,7 +333,7 @@ class Pipeline:
 
     def compile_now(self, service: str, now: float) -> Delta:
         """Somebody asks for a service that was deferred: what that moves in the answers."""
-        self._publisher.compile_now(service, now)
+        self._publisher.compile_now(service, Moment(now, self.registries.zxid))
         return self.builder.take(MAX_ADDRESSES_IN_A_TURN)
 
     # --- how it stands ----------------------------------------------------------------------------

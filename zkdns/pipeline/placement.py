@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from zkdns.answers.routed import Routed
 from zkdns.answers.service import ServiceAnswers
-from zkdns.model import Problem, Service
+from zkdns.answers.sifting import Sifted
+from zkdns.model import Problem, Service, fault
 from zkdns.pipeline.affected import Affected
 from zkdns.pipeline.agenda import Agenda
 from zkdns.pipeline.changes import Moment
@@ -31,6 +32,8 @@ class Replacement(Struct, frozen=True):
 
     before: Service | None
     after: Service
+    error: Exception | None = None
+    """Of ours: what it is about is looked for in what its names give of others, or is left out already."""
 
     @property
     def name(self) -> str:
@@ -71,13 +74,15 @@ class Placement:
         self._moved = moved
         self._wall = wall
 
-    def compile(self, replacement: Replacement, moment: Moment, routed: Routed | None = None) -> None:
+    def compile(
+        self, replacement: Replacement, moment: Moment, routed: Routed | Sifted | None = None
+    ) -> None:
         """Compile it and put it in place; what is large is compiled elsewhere first. `routed`: its route,
         where that was followed already."""
         try:
             answers = self._compiler.compile(replacement.after, len(self.registered), routed)
         except Exception as error:
-            self.recover(replacement.after, error, moment.at)
+            self.recover(replacement, error, moment)
             return
         finally:
             if self._routes.shifted:
@@ -96,10 +101,14 @@ class Placement:
             return False
         try:
             if done.error is not None:
-                self.recover(replacement.after, done.error, moment.at)
+                self.recover(replacement, done.error, moment)
             elif isinstance(done, Followed):
                 # Though it changed again: else what changes faster than it is followed would never be given.
-                self.compile(replacement, moment, done.routed)
+                routed = done.routed
+                if isinstance(routed, Sifted) and not routed.faults and replacement.error is not None:
+                    problem = fault(replacement.after.path, replacement.error)
+                    routed = structs.replace(routed, faults=(problem,))
+                self.compile(replacement, moment, routed)
             elif done.answers is not None:
                 self._put(replacement, done.answers, moment)
                 self._put_lost_names(replacement.after, done.lost)
@@ -107,14 +116,25 @@ class Placement:
             self._wall.note(replacement.after.path, error)
         return True
 
-    def recover(self, service: Service, error: Exception, now: float) -> None:
-        """We are wrong: the service goes on without the instances that are to blame, and where none is, with
-        what stood there before."""
+    def recover(self, replacement: Replacement, error: Exception, moment: Moment) -> None:
+        """We are wrong: the service goes on without the instances that are to blame, without that of its
+        route and of its guests which is, and where nothing is, with what stood there before."""
+        service = replacement.after
         registered = self.registered.get(service.name)
-        if registered is not None and self._judging.shut_out(service, registered, error, now):
+        if registered is not None and self._judging.shut_out(service, registered, error, moment.at):
             self._agenda.mark((service.name,))
+        elif self._routes.is_composed(service.name) and replacement.error is None:
+            self._sift(structs.replace(replacement, error=error), moment)
         else:
             self._wall.note(service.path, error)
+
+    def _sift(self, replacement: Replacement, moment: Moment) -> None:
+        sifting = self._compiler.sift(replacement.after)
+        self.under_way[replacement.name] = replacement
+        if self._compiler.threads:
+            self._compiler.aside.append(sifting)
+        else:
+            self.finish(sifting.work(), moment)  # type: ignore[arg-type]
 
     def stand(self, before: Service | None, after: Service, moment: Moment) -> None:
         """A service is judged so from now on."""

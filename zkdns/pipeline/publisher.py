@@ -175,7 +175,7 @@ class Publisher:
         self._respelled.update(every)
         self.mark(every)
 
-    def compile_now(self, name: str, now: float) -> None:
+    def compile_now(self, name: str, moment: Moment) -> None:
         """Somebody asks for a service that was deferred: it is compiled now, and whenever it changes."""
         service = self._compiler.ask(name)
         if service is None:
@@ -184,7 +184,7 @@ class Publisher:
             if self._compiler.put_deferred(service):
                 self.respell([name])
         except Exception as error:
-            self._placement.recover(service, error, now)
+            self._placement.recover(Replacement(service, service), error, moment)
 
     def finish(self, done: Compiled | Followed, moment: Moment) -> None:
         """What came of a service that was compiled elsewhere, or whose route was followed there. Of many that

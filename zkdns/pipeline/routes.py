@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
+from typing import Generic, TypeVar
 
 from zkdns.answers.notes import notes_of
 from zkdns.answers.route_resolver import MAX_FOLLOWED_INSTANCES, Resolver
@@ -25,7 +27,8 @@ from zkdns.answers.routed import (
     view_key,
 )
 from zkdns.answers.routes import MAX_DEPTH
-from zkdns.model import Instance, Override, Problem, Service
+from zkdns.answers.sifting import Sifted, Sifter
+from zkdns.model import Instance, Override, Problem, Service, fault
 from zkdns.overrides import in_force
 from zkdns.persistent import PersistentMap
 from zkdns.pipeline.route_room import MAX_TOGETHER, RouteRoom
@@ -33,6 +36,9 @@ from zkdns.pipeline.users import Users
 from zkdns.pipeline.views import Views
 from zkdns.registry.overrides import node
 from zkdns.routes import Route, StandsFor, Target
+from zkdns.wall import Wall
+
+T = TypeVar("T")
 
 ONE = Fraction(1)
 NODE = "node"
@@ -50,21 +56,20 @@ CROWDED = (
 )
 
 
-class Following:
-    """A route that is followed in a thread, over all services as they stand at `freeze`. Taken earlier, each
-    of ten thousand routes that wait for their turn would hold a list of them."""
+class Following(Generic[T]):
+    """A route that is followed in a thread, over all services as they stand at `freeze`, which `begin` takes
+    hold of. Taken earlier, each of ten thousand routes that wait for their turn would hold a list of them."""
 
-    def __init__(self, name: str, resolver_now: Callable[[], Resolver]) -> None:
-        self._name = name
-        self._resolver_now = resolver_now
-        self._resolver: Resolver | None = None
+    def __init__(self, begin: Callable[[], Callable[[], T]]) -> None:
+        self._begin = begin
+        self._work: Callable[[], T] | None = None
 
     def freeze(self) -> None:
-        self._resolver = self._resolver_now()
+        self._work = self._begin()
 
-    def __call__(self) -> Routed:
-        resolver, self._resolver = self._resolver or self._resolver_now(), None
-        return resolver.follow(self._name)
+    def __call__(self) -> T:
+        work, self._work = self._work or self._begin(), None
+        return work()
 
 
 class RouteBook:
@@ -76,10 +81,14 @@ class RouteBook:
         services: Mapping[str, Service],
         views: Views,
         failover: Sequence[str],
+        wall: Wall,
         are_several: bool = True,
     ) -> None:
         self.problems: dict[str, tuple[Problem, ...]] = {}
         """By service, what is wrong with its route."""
+        self.faults: dict[str, tuple[Problem, ...]] = {}
+        """By service, what of its route and its guests is left out for an error of ours."""
+        self._wall = wall
         self.in_force: dict[str, InForce] = {}
         self.laid: PersistentMap[Override] = PersistentMap()
         """What operators laid over services, by their names."""
@@ -121,9 +130,14 @@ class RouteBook:
         self._note_view(service, name)
         in_force: InForce | None = None
         due: float | None = None
+        ours: tuple[Problem, ...] = ()
         if service is not None and (chosen := service.stands_for) is not None:
-            in_force, moves = in_force_at(chosen, now)
-            due = _sooner(moves, chosen.until)
+            due = chosen.until
+            try:
+                in_force, moves = in_force_at(chosen, now)
+                due = _sooner(moves, due)
+            except Exception as error:  # as if it could not be read
+                ours = (fault(self._path_of(service), error),)
         self._users.put(name, self._needs_of(in_force, name))
         moved = self.in_force.get(name) != in_force
         if in_force is None:
@@ -131,6 +145,9 @@ class RouteBook:
             self._led.pop(name, None)
             self.problems.pop(name, None)
             self._give_room(name, None)
+            if ours:
+                self.problems[name] = ours
+                self._wall.count(f"the route of {name}", ours)
         elif moved:
             self.in_force[name] = in_force
             self._led[name] = frozenset([Target(t.service, "", t.registry) for t in targets_of(in_force)])
@@ -221,18 +238,36 @@ class RouteBook:
             level = [*(keys - met)][:MAX_REACHED]
             met.update(level)
 
-    def follow_aside(self, name: str) -> Following:
+    def follow_aside(self, name: str) -> Following[Routed]:
         """The following of its route, to be done in a thread."""
-        return Following(name, self._freeze)
+        return Following(lambda: partial(self._freeze().follow, name))
+
+    def sift_aside(self, service: Service, attempt: Callable[[Beyond], object]) -> Following[Sifted]:
+        """The same of what is left of all that its names give beside its own instances once that is left out
+        which an error of ours is about. `attempt` raises where such can't be compiled."""
+
+        def begin() -> Callable[[], Sifted]:
+            views = [v for key in self._views_of(service.name) if (v := self._services.get(key)) is not None]
+            held = dict(self._services), dict(self.in_force), self.views.finder()
+            return partial(Sifter(service, views, *held, attempt).sift, self._path_of(service))
+
+        return Following(begin)
 
     def _freeze(self) -> Resolver:
         """One that finds all as it stands now."""
         return Resolver(dict(self._services), dict(self.in_force), self.views.finder())
 
-    def beyond(self, name: str, routed: Routed | None = None) -> Beyond:
+    def beyond(self, name: str, routed: Routed | Sifted | None = None) -> Beyond:
         """What the names of a service give beside its own instances. `routed`: its route, where that was
         followed already."""
         service = self._services.get(name)
+        if isinstance(routed, Sifted):
+            self._blame(name, routed.faults)
+            if routed.beyond.route is not None and service is not None:
+                self._tell_wrong(service, routed.beyond.route)
+            return routed.beyond
+        if name in self.faults:
+            self._blame(name, ())
         if service is None or not (service.view_of or self.is_composed(name)):
             return NOTHING
         if service.view_of:
@@ -245,12 +280,26 @@ class RouteBook:
         if not self._room.has(name):
             routed = self._resolver.refuse(name, CROWDED)
         routed = routed or self._resolver.follow(name)
-        path = node(name) if name in self.laid else service.path
+        self._tell_wrong(service, routed)
+        return Beyond(guests, routed, notes_of(views))
+
+    def _tell_wrong(self, service: Service, routed: Routed) -> None:
+        path, name = self._path_of(service), service.name
         self.problems[name] = tuple(
             Problem(path, f"the route of {name}: {what}; it counts as without instances", CURE)
             for what in routed.problems
         )
-        return Beyond(guests, routed, notes_of(views))
+
+    def _path_of(self, service: Service) -> str:
+        """Where its route is written."""
+        return node(service.name) if service.name in self.laid else service.path
+
+    def _blame(self, name: str, faults: tuple[Problem, ...]) -> None:
+        self._wall.count(f"what {name} leads to", faults)
+        if faults:
+            self.faults[name] = faults
+        else:
+            self.faults.pop(name, None)
 
     def registries(self, service: Service) -> tuple[str, ...]:
         """The registries that a service's answers come from, by name: those of all that it leads to."""

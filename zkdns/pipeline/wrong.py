@@ -71,6 +71,7 @@ class Wrong:
             self._localities.problems,
             tuple(self._health.problems.values()),
             *self._routes.problems.values(),
+            *self._routes.faults.values(),
             tuple(self._compiler.limits.values()),
             *self._publisher.lost_names.values(),
             nested,
