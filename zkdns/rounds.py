@@ -2,9 +2,10 @@
 
 Rules: pure. Nothing says who a tenant is: it may own a registry, some services of one, or what a program of
 its own registered, and a thousand of any of these. So turns go round in each of these ways, one call after
-another: whoever is one of few in any of them waits for few, whatever the others have. And one call in each
-round is for what was registered last: where those who wait differ in none of the ways, it waits for few as
-well. (A `backlog` knows one way, and its newest is what came last.)
+another: whoever is one of few in any of them waits for few, whatever the others have. And two calls in each
+round are for what was registered last, and first: where those who wait differ in none of the ways, who was
+there before thousands, or comes after them, waits for few as well. (A `backlog` knows one way, and its newest
+is what came last.)
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ class Rounds(Generic[T]):
         )
         """For each of the ways, by who it is, what waits: whose turn is next first, of it what came first. A
         dict would look through all that left it for its first."""
-        self._waiting: dict[T, tuple[Whose, int]] = {}
-        """All that stands in these lines: whose it is, and which one it was to come."""
-        self._newest: list[tuple[float, int, T]] = []
-        """A heap of it, and of some that did: what was registered last first, of that what came last."""
+        self._waiting: dict[T, tuple[Whose, float, int]] = {}
+        """All that stands in these lines: whose it is, when it was registered, and which one it was to
+        come."""
+        self._by_age: tuple[list[tuple[float, int, T]], ...] = [], []
+        """Heaps of it, and of some that did: what was registered last first, of that what came last; and the
+        other way round."""
         self._came = 0
-        self._way = 0
+        self._way = -1
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -52,59 +55,67 @@ class Rounds(Generic[T]):
     def put(self, whose: Whose, item: T, moment: float = 0) -> None:
         """It waits from now on. `moment`: of its registration, in numbers that grow."""
         self._came += 1
-        self._waiting[item] = whose, self._came
-        heapq.heappush(self._newest, (-moment, -self._came, item))
-        if len(self._newest) > 2 * len(self._waiting) + HEAP:
-            self._newest = [one for one in self._newest if self._is_one(one)]
-            heapq.heapify(self._newest)
+        self._waiting[item] = whose, moment, self._came
+        for heap, sign in zip(self._by_age, _SIGNS, strict=True):
+            heapq.heappush(heap, (sign * moment, sign * self._came, item))
+            if len(heap) > 2 * len(self._waiting) + HEAP:
+                heap[:] = [one for one in heap if self._is_one(one)]
+                heapq.heapify(heap)
         for who, lines in zip(whose, self._lines, strict=True):
             lines.setdefault(who, OrderedDict())[item] = None
 
-    def take_out(self, item: T) -> Whose:
-        """It waits no more; KeyError where it did not. Returns whose it is."""
-        whose, _ = self._waiting.pop(item)
+    def take_out(self, item: T) -> tuple[Whose, float]:
+        """It waits no more; KeyError where it did not. Returns whose it is, and when it was registered."""
+        whose, moment, _ = self._waiting.pop(item)
         for who, lines in zip(whose, self._lines, strict=True):
             del lines[who][item]
             if not lines[who]:
                 del lines[who]
-        return whose
+        return whose, moment
 
-    def take_next(self) -> tuple[Whose, T]:
+    def take_next(self) -> tuple[Whose, float, T]:
         """Takes what is next; KeyError where nothing waits."""
         item = self._next()
-        return self.take_out(item), item
+        whose, moment = self.take_out(item)
+        for who, lines in zip(whose, self._lines, strict=True):
+            if who in lines:
+                lines.move_to_end(who)
+        return whose, moment, item
 
     def _next(self) -> T:
         if not self._waiting:
             raise KeyError
-        self._way = (self._way + 1) % (len(self._lines) + 1)
-        if self._way == len(self._lines):
-            while not self._is_one(newest := heapq.heappop(self._newest)):
+        self._way = (self._way + 1) % (len(self._lines) + len(self._by_age))
+        if self._way >= len(self._lines):
+            heap = self._by_age[self._way - len(self._lines)]
+            while not self._is_one(first := heapq.heappop(heap)):
                 pass
-            return newest[2]
-        lines = self._lines[self._way]
-        who, line = next(iter(lines.items()))
-        lines.move_to_end(who)
+            return first[2]
+        line = next(iter(self._lines[self._way].values()))
         return next(iter(line))
 
-    def _is_one(self, newest: tuple[float, int, T]) -> bool:
-        """Whether this of the heap still waits; it may have gone, and come again."""
-        _, came, item = newest
-        _, now = self._waiting.get(item, (None, None))
-        return now == -came
+    def _is_one(self, one: tuple[float, int, T]) -> bool:
+        """Whether this of a heap still waits; it may have gone, and come again."""
+        _, came, item = one
+        waits = self._waiting.get(item)
+        return waits is not None and waits[2] == abs(came)
+
+
+_SIGNS: Final = -1, 1
 
 
 class Admission(Generic[T]):
     """Rounds in which no service has more than `each`, called or to be called: the others of it wait for
-    those."""
+    those, in rounds of their own."""
 
     def __init__(self, each: int, ways: int) -> None:
         self._each = each
+        self._ways = ways
         self._inside: Counter[Hashable] = Counter()
         """By service, those that were called, or may be."""
         self._waiting: Rounds[T] = Rounds(ways)
         """Those that may be called."""
-        self._beyond: dict[Hashable, OrderedDict[T, tuple[Whose, float]]] = {}
+        self._beyond: dict[Hashable, Rounds[T]] = {}
         """By service, those that wait for its own others."""
 
     def __len__(self) -> int:
@@ -120,11 +131,14 @@ class Admission(Generic[T]):
         if self._inside[whose[0]] < self._each:
             self._let_in(whose, item, moment)
         else:
-            self._beyond.setdefault(whose[0], OrderedDict())[item] = whose, moment
+            if (beyond := self._beyond.get(whose[0])) is None:
+                beyond = self._beyond[whose[0]] = Rounds(self._ways)
+            beyond.put(whose, item, moment)
 
     def take_next(self) -> tuple[Whose, T]:
         """Calls what is next; KeyError where nothing may be. It counts until it is `done`."""
-        return self._waiting.take_next()
+        whose, _, item = self._waiting.take_next()
+        return whose, item
 
     def leave(self, service: Hashable, item: T) -> None:
         """It waits no more, if it did."""
@@ -132,7 +146,7 @@ class Admission(Generic[T]):
             self._waiting.take_out(item)
             self.done(service)
         elif (beyond := self._beyond.get(service)) and item in beyond:
-            del beyond[item]
+            beyond.take_out(item)
             if not beyond:
                 del self._beyond[service]
 
@@ -140,7 +154,7 @@ class Admission(Generic[T]):
         """One of the service that was called is over: another of it may be."""
         self._inside[service] -= 1
         if beyond := self._beyond.get(service):
-            item, (whose, moment) = beyond.popitem(last=False)
+            whose, moment, item = beyond.take_next()
             if not beyond:
                 del self._beyond[service]
             self._let_in(whose, item, moment)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.health.lanes import BURST, FREE, UNSURE_STARTS, Lane, Lanes
+from zkdns.health.beats import CALM
+from zkdns.health.lanes import BURST, FREE, KEPT, QUICK, UNSURE_STARTS, Lane, Lanes
 from zkdns.rounds import Whose
 
 Probe = tuple[str, int]
@@ -107,12 +108,16 @@ def test_who_has_had_a_place_gives_it_up_for_whoever_waits_though_no_other_of_it
     assert lanes.next(0.0) == ("web", 0)
 
 
-lives = st.lists(st.tuples(st.booleans(), st.sampled_from(Lane), st.integers(0, 7)), max_size=200)
+PLAIN = [lane for lane in Lane if lane not in KEPT.values()]
+lives = st.lists(
+    st.tuples(st.sampled_from(["ends", "waits", "is kept"]), st.sampled_from(PLAIN), st.integers(0, 7)),
+    max_size=200,
+)
 
 
 @given(lives, st.integers(1, 12))
 def test_places_are_never_exceeded_and_none_that_waits_is_left_out(
-    life: list[tuple[bool, Lane, int]], places: int
+    life: list[tuple[str, Lane, int]], places: int
 ) -> None:
     lanes: Lanes[Probe] = Lanes(places, places)
     running: list[tuple[Lane, Probe]] = []
@@ -123,17 +128,21 @@ def test_places_are_never_exceeded_and_none_that_waits_is_left_out(
         while (probe := lanes.next(now)) is not None:
             running.append((lane_of[probe], probe))
             begun.append(probe)
-        unsure = sum(lane is not Lane.QUICK for lane, _ in running)
+        unsure = sum(lane not in QUICK for lane, _ in running)
         assert len(running) <= places
         assert unsure <= max(1, places // 2)
 
-    for n, (ends, lane, k) in enumerate(life):
-        if ends and running:
+    for n, (what, lane, k) in enumerate(life):
+        if what == "ends" and running:
             ended, probe = running.pop(k % len(running))
             lanes.done(ended, probe[0], probe)
+            lanes.let_go(probe)
         else:
-            lane_of[f"s{k}", n] = lane
-            lanes.wait(lane, of(f"s{k}"), (f"s{k}", n))
+            probe = (f"s{k}", n)
+            if what == "is kept":
+                lanes.keep(probe, lane, (1 + k) / 8, -CALM, float(n))
+            lane_of[probe] = lanes.lane_of(probe, lane)
+            lanes.wait(lane_of[probe], of(f"s{k}"), probe)
         begin(float(n))
     while running:
         ended, probe = running.pop()
@@ -150,11 +159,11 @@ def starts(lanes: Lanes[Probe], number: int) -> Counter[str]:
 
 def test_of_each_few_starts_one_is_of_those_that_do_not_answer_soon_whichever_way() -> None:
     lanes: Lanes[Probe] = Lanes(1000, 1000)
-    for lane in Lane:
+    for lane in PLAIN:
         for n in range(100):
             lanes.wait(lane, of(lane.name), (lane.name, n))
     begun = starts(lanes, 12 * UNSURE_STARTS)
-    assert {lane: begun[lane.name] for lane in Lane} == {
+    assert {lane: begun[lane.name] for lane in PLAIN} == {
         Lane.QUICK: 12 * (UNSURE_STARTS - 1), Lane.SLOW: 4, Lane.NEW: 4, Lane.MUTE: 4,
     }  # fmt: skip
 

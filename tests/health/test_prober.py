@@ -12,6 +12,7 @@ from itertools import pairwise
 import pytest
 
 from support.waiting import until
+from zkdns.health import beats
 from zkdns.health import prober as module
 from zkdns.health.lanes import Lane
 from zkdns.health.prober import Prober, places
@@ -407,4 +408,53 @@ async def test_of_thousands_that_are_due_at_once_so_many_come_to_wait_in_one_tur
     prober._fire()
     assert len(prober._queue) == 2 * module.DUE
     await until(lambda: len(prober._running) == 0 and all(s.verdict for s in prober._scheduled.values()))
+    await prober.stop()
+
+
+async def test_who_was_on_time_for_a_while_has_its_beat_kept_until_it_answers_otherwise_or_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(beats, "CALM", 0.1)
+    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    answer_after, begun = 0.0, [0]
+
+    async def probe(target: Target) -> str:
+        begun[0] += 1
+        await asyncio.sleep(answer_after)
+        return ""
+
+    prober = Prober(lambda target, verdict: None, sockets=16, named=lambda name: probe)
+    prober.schedule(target())
+    (scheduled,) = prober._scheduled.values()
+    await until(lambda: begun[0] == 2)
+    assert scheduled.lane is Lane.QUICK
+    await until(lambda: scheduled.lane is Lane.KEPT_QUICK)
+    answer_after = 0.03
+    await until(lambda: scheduled.lane is Lane.KEPT_SLOW)
+    prober.drop(target().path)
+    await until(lambda: not prober._running)
+    assert not any(prober._lanes._beats.values())
+    await prober.stop()
+
+
+async def test_those_that_are_checked_less_often_than_asked_for_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "BEHIND", 0.03)
+    prober = Prober(lambda target, verdict: None, sockets=1, named=lambda name: probe)
+
+    async def probe(target: Target) -> str:
+        await asyncio.sleep(0.04)
+        return ""
+
+    for n in range(4):
+        prober.schedule(target(f"/services/s{n}/a"))
+    assert prober.late is None
+    await until(lambda: len(prober._late) == 4)
+    late = prober.late
+    assert late is not None
+    assert (late.path[:11], late.what[-15:]) == ("/services/s", "; so are 3 more")
+    for n in range(1, 4):
+        prober.drop(f"/services/s{n}/a")
+    await until(lambda: prober.late is None)
     await prober.stop()

@@ -50,7 +50,7 @@ async def test_who_is_not_the_tenants_waits_for_few_of_a_thousand_whatever_a_ten
     while not claim.called.done():
         replace_one(waiting, claim_as_tenant())
         calls += 1
-    assert calls <= 8
+    assert calls <= 10
 
 
 async def test_the_newest_waits_for_few_whatever_came_before_or_comes_later() -> None:
@@ -90,7 +90,7 @@ async def test_the_oldest_go_on_while_newer_ones_come_all_the_time() -> None:
         replace_one(waiting, turns.claim((n := next(fresh), "one", "r1"), moment=n))
         calls += 1
     assert calls <= 4 * 40
-    assert len(turns._waiting._waiting._newest) <= 2 * len(turns._waiting) + HEAP
+    assert all(len(heap) <= 2 * len(turns._waiting) + HEAP for heap in turns._waiting._waiting._by_age)
 
 
 async def test_no_more_at_a_time_than_allowed_whoever_is_cancelled() -> None:
@@ -132,7 +132,8 @@ async def test_those_who_gave_up_are_not_kept() -> None:
     first = turns.claim(("web",))
     for _ in range(5_000):
         turns.claim(("web",)).give_up()
-    assert len(turns._waiting._waiting._newest) <= 2 * len(turns._waiting) + HEAP + 1
+    beyond = turns._waiting._waiting
+    assert all(len(heap) <= 2 * len(turns._waiting) + HEAP + 1 for heap in beyond._by_age)
     last = turns.claim(("web",))
     first.give_up()
     assert last.has_place

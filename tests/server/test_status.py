@@ -74,6 +74,7 @@ def observer(tmp_path: Path) -> Observer:
             mirrors=mirrors,
             zookeepers={},
             lacks=("no port is free",),
+            late_checks=Problem("late", "", ""),
             lack_of_lookups="no threads",
         ),
         engine,  # type: ignore[arg-type]
@@ -126,6 +127,7 @@ def test_whatever_is_wrong_anywhere_is_a_row_of_the_problems(tmp_path: Path) -> 
         "zone",
         "state",
         "shared",
+        "late",
         "this machine",
         "this machine",
         "this machine",

@@ -3,10 +3,10 @@
 Rules: one asyncio loop; nothing here judges. A new target is probed at once, and from then on at a moment of
 its interval that depends on `salt` and its path, so that neither the targets of one replica nor the replicas
 of one target fire together. Where there is more to do than places, services and those who registered them
-take turns (`lanes`): probes come late and none is left out; nobody who answers waits for those who don't,
-however many services they are of. A probe that raises is a bad one, but for what is lacking here, time too:
-that says nothing of the target, and is told as ours. What is registered once is probed once: a service's
-instances and those of its views share their verdicts.
+take turns (`lanes`), and who was on time before keeps its beat: probes come late, which is told, and none is
+left out; nobody who answers waits for those who don't, however many services they are of. A probe that raises
+is a bad one, but for what is lacking here, time too: that says nothing of the target, and is told as ours.
+What is registered once is probed once: a service's instances and those of its views share their verdicts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import asyncio
 import errno
 import heapq
 import logging
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,10 +25,10 @@ from msgspec import Struct
 
 from zkdns.health import checks
 from zkdns.health.consensus import hash_pair
-from zkdns.health.lanes import Lane, Lanes
+from zkdns.health.lanes import RATE, Lane, Lanes, cost_in
 from zkdns.health.targets import Target
 from zkdns.lack import HELD_UP, NO_PORT, Lack, is_local_lack, reason
-from zkdns.model import Verdict
+from zkdns.model import Problem, Verdict
 
 log = logging.getLogger("zkdns.health")
 
@@ -60,6 +61,10 @@ LATE = 0.25
 had no CPU, for longer can't tell who is silent."""
 
 
+BEHIND = 1.0
+"""Seconds by which a probe may be late, or an interval where that is longer, and is still on time."""
+
+
 class _Lacking(Exception):
     """It says nothing of the target."""
 
@@ -67,7 +72,7 @@ class _Lacking(Exception):
 class _Scheduled(Struct, eq=False):
     """`asking`: by path, the targets that what is found here is told of; `verdict`: the last one; `is_slow`:
     it had no answer for long; `silences`: how often in a row it had none at all; `lane`: where it waits, or
-    has its place; `is_over`: nobody asks any more."""
+    has its place; `probed_since`: when it had its first verdict; `is_over`: nobody asks any more."""
 
     target: Target
     due: float
@@ -78,6 +83,7 @@ class _Scheduled(Struct, eq=False):
     is_slow: bool = False
     silences: int = 0
     lane: Lane = Lane.QUICK
+    probed_since: float = math.inf
     is_over: bool = False
 
     @property
@@ -123,6 +129,8 @@ class Prober:
         self._salt = salt
         self._lack, self._lack_of_ports = Lack(), Lack()
         self._lanes: Lanes[_Scheduled] = Lanes(sockets, min(EACH, sockets))
+        self._late: dict[_Scheduled, float] = {}
+        """Those whose latest probe was late, by how much: who was so last is the last."""
         self._named = named
         self._scheduled: dict[Target, _Scheduled] = {}
         self._by_path: dict[str, _Scheduled] = {}
@@ -136,6 +144,16 @@ class Prober:
         """What is lacking here for probes: for all, and for some."""
         now = asyncio.get_running_loop().time()
         return tuple(why for lack in (self._lack, self._lack_of_ports) if (why := lack.why(now)))
+
+    @property
+    def late(self) -> Problem | None:
+        """Where probes come late: of how many, and one of them."""
+        if not self._late:
+            return None
+        one, seconds = next(reversed(self._late.items()))
+        what = f"checked less often than asked for, {seconds:.0f} s late; so are {len(self._late) - 1} more"
+        cure = f"set a longer check.interval where instances are many: a server probes {RATE:.0f} in a second"
+        return Problem(one.target.path, what, cure)
 
     def schedule(self, target: Target) -> None:
         """Probe this, at once where it is new or has moved."""
@@ -162,6 +180,8 @@ class Prober:
             del self._scheduled[scheduled.target]
             scheduled.is_over = True
             self._lanes.leave(scheduled.lane, scheduled.service, scheduled)
+            self._lanes.let_go(scheduled)
+            self._late.pop(scheduled, None)
             if len(self._queue) > 2 * len(self._scheduled) + HEAP:
                 self._queue = [one for one in self._queue if not one[2].is_over]
                 heapq.heapify(self._queue)
@@ -204,7 +224,7 @@ class Prober:
                 break
             _, _, scheduled = heapq.heappop(self._queue)
             if self._is_wanted(scheduled):
-                scheduled.lane = scheduled.choose_lane()
+                scheduled.lane = self._lanes.lane_of(scheduled, scheduled.choose_lane())
                 target = scheduled.target
                 self._lanes.wait(scheduled.lane, target.whose, scheduled, target.since)
         starts = 0
@@ -213,7 +233,7 @@ class Prober:
                 self._lanes.done(scheduled.lane, scheduled.service, scheduled)
                 continue
             starts += 1
-            scheduled.started = now
+            self._note_start(scheduled, now)
             scheduled.task = loop.create_task(self._probe(scheduled))
             self._running.add(scheduled)
             scheduled.task.add_done_callback(partial(self._done, scheduled))
@@ -230,6 +250,13 @@ class Prober:
             else:
                 moments.append(one.started + PATIENCE)
         self._arm(min((at for at in moments if at is not None), default=None))
+
+    def _note_start(self, scheduled: _Scheduled, now: float) -> None:
+        late, scheduled.started = now - scheduled.due, now
+        self._late.pop(scheduled, None)
+        if late > max(scheduled.target.check.interval, BEHIND):
+            self._late[scheduled] = late
+            self._lanes.note_late(scheduled.lane, now)
 
     def _done(self, scheduled: _Scheduled, task: asyncio.Task[None]) -> None:
         self._running.discard(scheduled)
@@ -260,7 +287,13 @@ class Prober:
             return
         if not self._is_wanted(scheduled):
             return
-        scheduled.answer(loop.time() - scheduled.started)
+        now = loop.time()
+        took = now - scheduled.started
+        scheduled.answer(took)
+        scheduled.probed_since = min(scheduled.probed_since, now)
+        if scheduled not in self._late:
+            lane, interval, since = scheduled.choose_lane(), target.check.interval, scheduled.probed_since
+            self._lanes.keep(scheduled, lane, cost_in(lane, interval, took), since, now)
         scheduled.due = self._next(target, max(scheduled.started, scheduled.due))
         self._enqueue(scheduled)
         scheduled.verdict = Verdict(target.path, not why, why)

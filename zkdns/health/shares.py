@@ -50,8 +50,10 @@ class Shares(Generic[T]):
 
     def next(self, now: float) -> T | None:
         """Whose turn it is; None where nobody's may start now. What is given has a place until `done`."""
+        if not self._waiting or self.taken >= self.places:
+            return None
         self._refill(now)
-        if not self._waiting or self._tokens < 1 or self.taken >= self.places:
+        if self._tokens < 1:
             return None
         self._tokens -= 1
         (service, *_), probe = self._waiting.take_next()
@@ -88,8 +90,10 @@ class Shares(Generic[T]):
 
     def ready_at(self, now: float) -> float | None:
         """When another may start, if that is a matter of time alone."""
+        if not self._waiting or self.taken >= self.places:
+            return None
         self._refill(now)
-        if not self._waiting or self.taken >= self.places or self._tokens >= 1:
+        if self._tokens >= 1:
             return None
         return now + (1 - self._tokens) / self._rate
 

@@ -21,7 +21,7 @@ from zkdns.forward.addresses import Resolved, Unresolved
 from zkdns.forward.sockets import allow_many_sockets
 from zkdns.health.prober import Prober, places
 from zkdns.health.targets import Target
-from zkdns.model import Event, Verdict
+from zkdns.model import Event, Problem, Verdict
 from zkdns.pipeline.hostnames import Account
 from zkdns.pipeline.inputs import (
     ClockSet,
@@ -128,6 +128,11 @@ class Driver:
     def lacks(self) -> tuple[str, ...]:
         """What is lacking here for health checks."""
         return self._prober.lacks if self._prober is not None else ()
+
+    @property
+    def late_checks(self) -> Problem | None:
+        """Where there is more to check than time."""
+        return self._prober.late if self._prober is not None else None
 
     @property
     def lack_of_lookups(self) -> str:

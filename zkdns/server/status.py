@@ -150,6 +150,7 @@ class Observer(Struct, frozen=True):
         """All that is wrong with the data now, wherever it comes from."""
         beside = [*self.zone_files.problems]
         beside += filter(None, (self.state_directory.problem, self.state_directory.shared))
+        beside += filter(None, (self.driver.late_checks,))
         for why in dict.fromkeys((self.life.lack.why, self.engine.lack, self.life.web.lack)):
             if why:
                 beside.append(problem_of(why, "new connections wait"))
