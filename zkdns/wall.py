@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from zkdns.model import Problem, fault
 from zkdns.problems import ours_of
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+MAX_TRIALS: Final = 128
+"""To find one that is to blame among thousands takes two dozen."""
 
 
 def walk(items: Iterable[T], make: Callable[[T], R], instead: Callable[[T, str], R]) -> Iterator[R]:
@@ -29,6 +32,33 @@ def walk(items: Iterable[T], make: Callable[[T], R], instead: Callable[[T, str],
 def each(items: Iterable[T], make: Callable[[T], R], instead: Callable[[T, str], R]) -> list[R]:
     """All of them."""
     return list(walk(items, make, instead))
+
+
+def blame(items: Sequence[T], attempt: Callable[[Sequence[T]], object]) -> dict[int, Exception]:
+    """Those with which alone it fails, by their place, with the error: found by halving, as many as so many
+    trials find."""
+    blamed: dict[int, Exception] = {}
+    spans, trials = [(0, len(items))] if items else [], 0
+    while spans and trials < MAX_TRIALS:
+        start, end = spans.pop()
+        trials += 1
+        error = error_of(attempt, items[start:end])
+        if error is None:
+            continue
+        if end - start == 1:
+            blamed[start] = error
+        else:
+            half = (start + end) // 2
+            spans += [(half, end), (start, half)]
+    return blamed
+
+
+def error_of(attempt: Callable[[T], object], item: T) -> Exception | None:
+    try:
+        attempt(item)
+    except Exception as error:
+        return error
+    return None
 
 
 class Wall:

@@ -25,6 +25,7 @@ from zkdns.answers.on_demand import reverse as reverse_of
 from zkdns.answers.table import EVERY, Entry, InstanceAddresses, Name, Table
 from zkdns.config import MAX_ZONE_CHARS, load
 from zkdns.dns import names
+from zkdns.health.health import Health
 from zkdns.model import Catalog, Instance, Registration, Service, ServiceSettings
 from zkdns.pipeline.changes import Causes, Moment
 from zkdns.pipeline.compiler import Compiler
@@ -141,7 +142,7 @@ class Following:
             routes=routes,
             judging=Judging(
                 lambda service, now, previous: in_steps((service, None)),
-                lambda service, now: service,
+                Health("z1", probes=False),
                 in_steps,
                 compiler.attempt,
                 wall,

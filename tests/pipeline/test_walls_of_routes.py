@@ -12,7 +12,6 @@ from support.stepping import World, an_address, break_at, settings_of
 from zkdns.answers import route_resolver, spelling
 from zkdns.answers.builder import Builder
 from zkdns.answers.routed import Beyond
-from zkdns.answers.sifting import MAX_TRIALS, blame
 from zkdns.answers.table import Table
 from zkdns.dns import names
 from zkdns.dns.types import A
@@ -20,6 +19,7 @@ from zkdns.model import Begin, Children, Session, Whole, fault
 from zkdns.pipeline import routes
 from zkdns.pipeline.inputs import Ready
 from zkdns.roots import OVERRIDES
+from zkdns.wall import MAX_TRIALS, blame
 
 HOSTILE = "10.66.6.6"
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -19,12 +18,7 @@ from zkdns.answers.route_resolver import Resolver
 from zkdns.answers.routed import NOTHING, Beyond, InForce, Routed, guests_of, targets_of
 from zkdns.model import Instance, Problem, Service, fault
 from zkdns.routes import Target
-
-T = TypeVar("T")
-
-MAX_TRIALS: Final = 128
-"""Trials of guests, of targets, and of the instances of one target: to find one of thousands takes two dozen.
-Where more would be needed, all of it is left out."""
+from zkdns.wall import blame, error_of
 
 
 class Sifted(Struct, frozen=True):
@@ -146,32 +140,6 @@ class Sifter:
     @staticmethod
     def _without(service: Service, out: set[int]) -> Service:
         return replace(service, instances=tuple(i for i in service.instances if id(i) not in out))
-
-
-def blame(items: Sequence[T], attempt: Callable[[Sequence[T]], object]) -> dict[int, Exception]:
-    """Those with which alone it fails, by their place, with the error; as many as so many trials find."""
-    blamed: dict[int, Exception] = {}
-    spans, trials = [(0, len(items))] if items else [], 0
-    while spans and trials < MAX_TRIALS:
-        start, end = spans.pop()
-        trials += 1
-        error = error_of(attempt, items[start:end])
-        if error is None:
-            continue
-        if end - start == 1:
-            blamed[start] = error
-        else:
-            half = (start + end) // 2
-            spans += [(half, end), (start, half)]
-    return blamed
-
-
-def error_of(attempt: Callable[[T], object], item: T) -> Exception | None:
-    try:
-        attempt(item)
-    except Exception as error:
-        return error
-    return None
 
 
 def _about(service: Service, path: str, what: str, error: Exception) -> Problem:

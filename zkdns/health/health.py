@@ -203,6 +203,11 @@ class Health:
             self._losses.pop(name, None)
         return (yield from judge.steps(service, view, now, previous))
 
+    def forget(self, name: str) -> None:
+        """What was registered of a service before, and which of that is kept."""
+        self._registered.pop(name, None)
+        self._losses.pop(name, None)
+
     def trial(self, service: Service, now: float, overrides: Mapping[str, Override] | None = None) -> Service:
         """The service as it would be judged; nothing is noted. `overrides`: what would be ordered for it,
         where it is not there yet."""

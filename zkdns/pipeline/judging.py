@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+from zkdns.health.health import Health
 from zkdns.model import Instance, Override, Service
 from zkdns.pipeline.inputs import Judge, Judgement
 from zkdns.pipeline.lost_names import with_own_names
 from zkdns.registry.meeting import find
 from zkdns.steps import Steps, finish
 from zkdns.wall import Wall
+
+DOING: Final = "judged"
 
 Trial: TypeAlias = Callable[[Service, float, Mapping[str, Override] | None], Service]
 """A service as it would be judged, with these orders; nothing is remembered of it."""
@@ -38,39 +41,51 @@ def undrained(
 
 class Judging:
     """`judge`: a service as it is to be answered, and when it is to be judged again (seconds, the caller's
-    clock). `complete`: what a service has beside its registration. `compile`: raises where such a service
-    can't be compiled. `complete_as_known`: completes one that is not registered; in whichever thread."""
+    clock), by `health`. `complete`: what a service has beside its registration. `compile`: raises where such
+    a service can't be compiled. `complete_as_known`: completes one that is not registered; in whichever
+    thread."""
 
     def __init__(
         self,
         judge: Judge,
-        trial: Trial,
+        health: Health,
         complete: Callable[[Service], Steps[Service]],
         compile: Callable[[Service], object],
         wall: Wall,
         complete_as_known: Callable[[Service], Service],
     ) -> None:
         self._judge = judge
-        self._trial = trial
+        self._trial = health.trial
         self._complete = complete
         self._compile = compile
         self._wall = wall
         self._complete_as_known = complete_as_known
+        self._forget = health.forget
 
     def judge(self, service: Service, now: float, standing: Service | None) -> Judgement:
-        """As the judge says, without those that it fails with; as it stands where that is not enough."""
-        service = with_own_names(self._without_shut_out(service))
+        """As the judge says, without those that it fails with, and without what is remembered of it; as it
+        stands where that is not enough."""
         try:
-            return (yield from self._judge((yield from self._complete(service)), now, standing))
+            judgement = yield from self._judge_rest(service, now, standing)
         except Exception as error:
             if self.shut_out(service, service, error, now):
                 try:
-                    rest = self._without_shut_out(service)
-                    return (yield from self._judge((yield from self._complete(rest)), now, standing))
+                    return (yield from self._judge_rest(service, now, standing))
                 except Exception as another:
                     error = another
-            self._wall.note(service.path, error)
-            return standing if standing is not None else replace(service, instances=()), None
+            self._wall.note(service.path, error, DOING)
+            self._forget(service.name)  # else it might be met at each change, whatever that is
+            try:
+                return (yield from self._judge_rest(service, now, None))
+            except Exception:
+                return standing if standing is not None else replace(service, instances=()), None
+        if self._wall.problems:
+            self._wall.forgive(service.path, DOING)
+        return judgement
+
+    def _judge_rest(self, service: Service, now: float, standing: Service | None) -> Judgement:
+        rest = with_own_names(self._without_shut_out(service))
+        return (yield from self._judge((yield from self._complete(rest)), now, standing))
 
     def preview(self, service: Service, now: float, overrides: Mapping[str, Override]) -> Service:
         """As it would be judged if it were registered, and this ordered; may be called in a thread."""
@@ -95,10 +110,12 @@ class Judging:
             self._wall.forget_below(path, "", here.__contains__)
         if (service := after or before) is not None:
             self._wall.forget([service.path])
+        if service is not None and after is None:
+            self._wall.forgive(service.path, DOING)
 
     def _fails_alone(self, service: Service, instance: Instance, now: float) -> bool:
         try:
-            alone = finish(self._complete(replace(service, instances=(instance,))))
+            alone = finish(self._complete(with_own_names(replace(service, instances=(instance,)))))
             self._compile(self._trial(alone, now, None))
         except Exception:
             return True

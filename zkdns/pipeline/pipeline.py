@@ -121,7 +121,7 @@ class Pipeline:
             threads=threads, compiles=compiles, defers=defers, prepare=prepare,
         )  # fmt: skip
         judge = Judging(
-            self._judge, self._health.trial, self._complete, self._compiler.attempt, self.wall,
+            self._judge, self._health, self._complete, self._compiler.attempt, self.wall,
             lambda one: self._hostnames.as_known(self._gathering.defaults.complete(one, False)),
         )  # fmt: skip
         sessions = Sessions(lambda now: self._hearing.awaits_losses(now) or self.registries.has_work)

@@ -20,7 +20,8 @@ from zkdns.printable import printable
 from zkdns.problems import Problems, ours_of
 from zkdns.registry.labels import Labels, to_label
 from zkdns.registry.meeting import Meeting
-from zkdns.steps import Steps
+from zkdns.steps import Steps, finish
+from zkdns.wall import blame
 
 
 class Merger:
@@ -130,9 +131,7 @@ class Merger:
                 changes[name] = yield from self._join_one(name, standing)
                 self._faults.pop(name, None)
             except Exception as error:  # ours: it costs this service, and the others go on
-                path = standing[0].path if standing else name
-                self._faults[name] = fault(path, error)
-                changes[name] = self._joined.setdefault(name, standing[0]) if standing else None
+                changes[name], self._faults[name] = self._join_rest(name, standing, error)
         affected = self._labels.change(added, removed) if added or removed else set()
         for name in removed:
             self._relabelled.pop(name, None)
@@ -177,6 +176,32 @@ class Merger:
                 self._of_ids[name] = problems
         self._joined[name] = service
         return service
+
+    def _join_rest(
+        self, name: str, standing: list[Service], error: Exception
+    ) -> tuple[Service | None, Problem]:
+        """We are wrong: it is joined without the instances that are to blame; where none is, it stays as it
+        is."""
+
+        def join(some: Iterable[tuple[int, Instance]]) -> Service | None:
+            self._met.pop(name, None)  # what is remembered may be what we fall over
+            held: list[list[Instance]] = [[] for _ in standing]
+            for n, instance in some:
+                held[n].append(instance)
+            rest = [
+                replace(service, instances=tuple(own)) for service, own in zip(standing, held, strict=True)
+            ]
+            return finish(self._join_one(name, rest))
+
+        every = [(n, i) for n, service in enumerate(standing) for i in service.instances]
+        blamed = blame(every, join)
+        path = standing[0].path if standing else name
+        try:
+            joined = join(one for n, one in enumerate(every) if n not in blamed)
+        except Exception:
+            joined = self._joined.setdefault(name, standing[0]) if standing else None
+            return joined, fault(path, error)
+        return joined, fault(next((every[n][1].path for n in blamed), path), error)
 
     def _label(self, name: str) -> Service | None:
         service = self._joined.get(name)

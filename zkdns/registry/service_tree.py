@@ -28,12 +28,12 @@ from zkdns.order import in_order
 from zkdns.persistent import PersistentMap
 from zkdns.problems import Problems, ours_of
 from zkdns.registry.listing import STEP
-from zkdns.registry.reading import READABLE, Assembled, Begun, Reader, Reading
+from zkdns.registry.reading import READABLE, Assembled, Begun, Reader, Reading, ServiceNodes
 from zkdns.registry.root import Root
 from zkdns.registry.scope import scopes
 from zkdns.registry.znodes import Znode
-from zkdns.steps import SLICE, Steps, walk
-from zkdns.wall import Wall
+from zkdns.steps import SLICE, Steps, finish, walk
+from zkdns.wall import Wall, blame
 
 SOME: Final = 256
 """Services and instances that are made before anybody looks at the clock: a millisecond or so."""
@@ -247,11 +247,30 @@ class ServiceTree:
         yield from walk(znodes, note)
         try:
             service, problems = yield from self.reader.assemble(name, folder, values, before)
-        except Exception as error:  # ours: it costs this service, and the others go on
-            return before or Service(name, name, folder), (fault(folder, error),)
+        except Exception as error:
+            service, problems = self._make_of_rest(name, folder, held, error)
         if service is not None and before is None and not service.instances:
             service = replace(service, zxid=came)
         return service, problems
+
+    def _make_of_rest(
+        self, name: str, folder: str, held: Sequence[ServiceNodes], error: Exception
+    ) -> Assembled:
+        """We are wrong: it is made without the nodes that are to blame; where none is, it stays as it is."""
+
+        def attempt(some: Iterable[tuple[str, Any]]) -> Assembled:
+            self.reader.forget(name)  # what is remembered may be what we fall over
+            return finish(self.reader.assemble(name, folder, [value for _, value in some], None))
+
+        every = [*chain.from_iterable(nodes.znodes.items() for nodes in held)]
+        values = [(path, znode.value) for path, znode in every if znode.value is not None]
+        blamed = blame(values, attempt)
+        try:
+            service, problems = attempt(one for n, one in enumerate(values) if n not in blamed)
+        except Exception:
+            return self._services.get(name) or Service(name, name, folder), (fault(folder, error),)
+        faults = [fault(values[n][0], one) for n, one in blamed.items()] or [fault(folder, error)]
+        return service, (*problems, *faults)
 
     def take(
         self, name: str, service: Service | None, problems: tuple[Problem, ...], is_one_of_many: bool
