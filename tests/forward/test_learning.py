@@ -15,10 +15,15 @@ from zkdns.forward.resolution import FORGERIES, Answered, Attempt, Resolution
 from zkdns.forward.upstream import (
     CASE_LOSSES,
     CLEAN_PROBES,
+    HURRY,
+    LOSSES,
+    PATIENCE,
     PROBE_DEAD,
     PROBE_LOOP,
     RELEARN,
+    RELEARN_CASE,
     SILENCE,
+    TOTAL,
     Upstream,
 )
 
@@ -68,10 +73,10 @@ def test_case_is_given_up_after_losses_in_a_row_and_one_that_is_kept_begins_anew
     assert not converse(upstream, 2.0, keeps_case=False), "it is not tried any more"
 
 
-def test_after_an_hour_case_is_tried_again_with_as_many_losses_to_spare(upstream: Upstream) -> None:
+def test_after_ten_minutes_case_is_tried_again_with_as_many_losses_to_spare(upstream: Upstream) -> None:
     for _ in range(CASE_LOSSES):
         converse(upstream, 1.0, keeps_case=False)
-    later = 2.0 + RELEARN
+    later = 2.0 + RELEARN_CASE
     for _ in range(CASE_LOSSES):
         assert upstream.preserves_case(later)
         assert converse(upstream, later, keeps_case=False)
@@ -237,3 +242,113 @@ def test_one_that_speaks_edns_is_asked_so_whatever_is_behind_it(upstream: Upstre
     assert upstream.speaks_edns(1.0 + RELEARN)
     ask_one_that_refuses_edns(upstream, 1.1 + RELEARN)
     assert not upstream.speaks_edns(1.1 + RELEARN), "it may be another one by now"
+
+
+def foiled(upstream: Upstream, now: float) -> tuple[Resolution, Attempt, Attempt]:
+    """A question to which somebody replied who knew its id and its port, and not its case."""
+    one, attempt = asked(upstream, now)
+    one.receive(attempt, reply(attempt, keeps_case=False), now)
+    plain = one.due(now)
+    assert plain is not None
+    assert plain.plain_case
+    return one, attempt, plain
+
+
+def test_who_guesses_all_but_the_case_does_not_end_it(upstream: Upstream) -> None:
+    for _ in range(2 * CASE_LOSSES):
+        one, attempt, plain = foiled(upstream, 1.0)
+        one.receive(attempt, reply(attempt), 1.0)
+        assert isinstance(one.outcome, Answered), "what was sent first counts still"
+        assert plain.done
+        assert upstream.preserves_case(1.0)
+        assert upstream.case_losses == 0
+
+
+def test_a_second_reply_in_another_case_is_a_forgery(upstream: Upstream) -> None:
+    one, attempt, plain = foiled(upstream, 1.0)
+    one.receive(attempt, reply(attempt, keeps_case=False), 1.0)
+    assert one.forgeries == 1
+    one.receive(plain, reply(plain), 1.0)
+    assert attempt.done
+    assert upstream.case_losses == 1
+
+
+def test_no_answer_in_the_plain_case_is_no_sign_that_the_other_is_lost(upstream: Upstream) -> None:
+    for _ in range(2 * CASE_LOSSES):
+        one, _, plain = foiled(upstream, 1.0)
+        again = one.due(1.0 + PATIENCE)
+        assert again is plain, "the plain one is sent once more"
+        assert one.due(1.0 + TOTAL) is None
+    assert upstream.preserves_case(2.0)
+
+
+def pair(rtt: float = 0.001) -> tuple[Upstream, Upstream]:
+    """Two that were heard of by a probe."""
+    both = Upstream(Address("192.0.2.1", 53)), Upstream(Address("192.0.2.2", 53))
+    for one in both:
+        one.heard(0.0, rtt)
+    return both
+
+
+def answered_by_second(both: tuple[Upstream, Upstream], now: float) -> float:
+    """A question that the first says nothing of; the seconds after which the second is asked."""
+    one = Resolution(QUESTION, 0, True, both, now, random.Random(1))
+    first = one.due(now)
+    assert first is not None
+    assert first.upstream is both[0], "it is asked first all the same"
+    assert one.due(now) is None
+    then = one.wake
+    second = one.due(then)
+    assert second is not None
+    assert second.upstream is both[1]
+    one.receive(second, reply(second), then + 0.001)
+    assert isinstance(one.outcome, Answered)
+    return then - now
+
+
+def test_nobody_waits_for_one_that_answers_probes_and_nothing_else() -> None:
+    both = pair()
+    for n in range(LOSSES):
+        assert answered_by_second(both, 10.0 + n) == pytest.approx(PATIENCE)
+        both[0].heard(10.5 + n, 0.001)  # a probe of ours
+    for n in range(3):
+        assert answered_by_second(both, 20.0 + n) == pytest.approx(HURRY)
+    assert both[0].usable
+    assert converse(both[0], 30.0, keeps_case=True) is False, "it answers a question"
+    assert answered_by_second(both, 31.0) == pytest.approx(PATIENCE)
+
+
+def test_one_that_takes_long_is_given_the_time_that_it_takes() -> None:
+    both = pair(rtt=0.1)
+    for n in range(LOSSES):
+        answered_by_second(both, 10.0 + n)
+        both[0].heard(10.5 + n, 0.1)
+    assert answered_by_second(both, 20.0) == pytest.approx(0.3)
+    slow = pair(rtt=0.4)
+    for n in range(LOSSES + 1):
+        assert answered_by_second(slow, 10.0 + n) == pytest.approx(PATIENCE)
+        slow[0].heard(10.5 + n, 0.4)
+
+
+def test_what_nobody_answers_and_what_is_refused_is_no_loss() -> None:
+    both = pair()
+    for n in range(2 * LOSSES):
+        one = Resolution(QUESTION, 0, True, both, 10.0 + n, random.Random(1))
+        now = one.started
+        while one.outcome is None:
+            while one.due(now) is not None:
+                pass
+            now = one.wake
+        for upstream in both:
+            upstream.heard(now, 0.001)
+    assert both[0].lost == both[1].lost == 0
+    one = Resolution(QUESTION, 0, True, both, 50.0, random.Random(1))
+    first = one.due(50.0)
+    assert first is not None
+    made = dns.message.make_response(dns.message.from_wire(first.packet))
+    made.set_rcode(2)
+    one.receive(first, made.to_wire(), 50.6)
+    second = one.due(50.6)
+    assert second is not None
+    one.receive(second, reply(second), 51.0)
+    assert both[0].lost == 0

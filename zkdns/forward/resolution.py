@@ -21,13 +21,11 @@ from zkdns.dns.ede import NETWORK_ERROR, NO_REACHABLE_AUTHORITY
 from zkdns.dns.message import Message, read_reply, spell_query
 from zkdns.dns.types import ANY, BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL
 from zkdns.forward.believe import follow
-from zkdns.forward.upstream import TOTAL, Upstream
+from zkdns.forward.upstream import PATIENCE, TOTAL, Upstream
 
 if TYPE_CHECKING:
     from random import Random
 
-PATIENCE = 0.5
-"""Seconds after which the next upstream is asked as well."""
 FORGERIES = 16
 """Wrong replies to one attempt after which the question goes over TCP, which can't be guessed at."""
 
@@ -43,9 +41,10 @@ def rcode_name(rcode: int) -> str:
 
 class Attempt(Struct, eq=False):
     """One query to one upstream, over `tcp` or not, with `edns` or without; `plain_case`: its name as it is,
-    and not in a case by chance. `question`: as it was sent. `sent_at`: seconds of the clock of whoever drives
-    it. `done`: nothing more is expected of it. `again`: send it once more on its own socket. `overdue`: its
-    upstream was told that it is silent."""
+    and not in a case by chance; `lost_case`: a reply came in another case, and it is asked with the plain one
+    as well. `question`: as it was sent. `sent_at`: seconds of the clock of whoever drives it. `done`: nothing
+    more is expected of it. `again`: send it once more on its own socket. `overdue`: its upstream was told
+    that it is silent."""
 
     upstream: Upstream
     ident: int
@@ -55,6 +54,7 @@ class Attempt(Struct, eq=False):
     tcp: bool = False
     edns: bool = True
     plain_case: bool = False
+    lost_case: bool = False
     done: bool = False
     again: bool = False
     overdue: bool = False
@@ -151,7 +151,7 @@ class Resolution(Struct, eq=False):
         if not self._queued:
             return None
         attempt = self._queued.popleft()
-        self._next_at = now + PATIENCE
+        self._next_at = now + attempt.upstream.patience
         self.wake = min(self._next_at, self.started + self.total)
         return attempt
 
@@ -174,15 +174,20 @@ class Resolution(Struct, eq=False):
             if data[12 : 8 + size].lower() + data[8 + size : 12 + size] != self.question:
                 return self._forged(attempt, now)
             if not attempt.plain_case:
-                upstream.lost_case(now)
-                return self._retry(attempt, now, plain_case=True)
+                if attempt.tcp:  # which can't be guessed at
+                    upstream.lost_case(now)
+                    return self._retry(attempt, now, plain_case=True)
+                if attempt.lost_case:
+                    return self._forged(attempt, now)
+                attempt.lost_case = True  # perhaps: whoever guesses id and port can say so
+                return self._ask_again(attempt, now, plain_case=True)
         truncated = bool(data[2] & 0x02)
         message = message or read_reply(self.respell(data))
         upstream.heard(now, now - attempt.sent_at)
         if message is None and not (truncated and not attempt.tcp):
             return self._unread(attempt, now)
-        if not attempt.plain_case:
-            upstream.case_losses = 0
+        upstream.lost = 0
+        self._learn_case(attempt, now)
         if truncated:
             if message is not None and message.rcode in (NOERROR, NXDOMAIN) and self._is_met_by(message):
                 self._cut = Answered(message, upstream, cut=True)
@@ -191,6 +196,17 @@ class Resolution(Struct, eq=False):
             return self._retry(attempt, now, tcp=True)
         assert message is not None  # noqa: S101  (what isn't truncated was read)
         return self._take(attempt, message, now)
+
+    def _learn_case(self, attempt: Attempt, now: float) -> None:
+        """It was answered: where our random case came back with the answer, whoever said otherwise lied."""
+        if not attempt.plain_case:
+            attempt.upstream.case_losses = 0
+        for other in self._attempts:
+            if other.upstream is attempt.upstream and not other.done and other is not attempt:
+                if other.lost_case:
+                    attempt.upstream.lost_case(now)
+                if other.lost_case or (attempt.lost_case and other.plain_case):
+                    other.done = True
 
     def _take(self, attempt: Attempt, message: Message, now: float) -> None:
         """A whole reply to this question: whether it is the answer."""
@@ -212,9 +228,17 @@ class Resolution(Struct, eq=False):
             self._answered = True
             return self._pass(attempt, "aliases that lead back to themselves, or never end")
         attempt.done = True
+        self._count_losses(now)
         self.log.append((upstream, rcode_name(message.rcode)))
         self.outcome = Answered(followed, upstream)
         return None
+
+    def _count_losses(self, now: float) -> None:
+        """It was answered, and those whose time was over said nothing of it."""
+        for upstream in {a.upstream for a in self._attempts if not a.done and a.upstream not in self._failed}:
+            sent = [a.sent_at for a in self._attempts if a.upstream is upstream]
+            if now - min(sent) >= upstream.patience * 0.9:
+                upstream.lost += 1
 
     def _is_met_by(self, message: Message) -> bool:
         """Whether some of what was asked for is there: what was cut to nothing would pass for NODATA."""
@@ -233,6 +257,7 @@ class Resolution(Struct, eq=False):
         if (rcode in (NOERROR, NXDOMAIN) and not truncated) or (truncated and attempt.tcp):
             return self._unread(attempt, now)
         attempt.upstream.heard(now, now - attempt.sent_at)
+        attempt.upstream.lost = 0
         if truncated:
             return self._retry(attempt, now, tcp=True)
         if rcode in (FORMERR, NOTIMP) and attempt.edns:  # from before RFC 6891
@@ -285,6 +310,17 @@ class Resolution(Struct, eq=False):
     ) -> None:
         """The same upstream again at once, asked otherwise."""
         attempt.done = True
+        self._ask_again(attempt, now, edns=edns, plain_case=plain_case, tcp=tcp)
+
+    def _ask_again(
+        self,
+        attempt: Attempt,
+        now: float,
+        *,
+        edns: bool | None = None,
+        plain_case: bool = False,
+        tcp: bool = False,
+    ) -> None:
         self._queued.append(
             self._make(
                 attempt.upstream,
@@ -315,13 +351,13 @@ class Resolution(Struct, eq=False):
         # One that wasn't asked yet, in the order of the settings; then the one whose turn is longest past.
         upstream = min(turn, key=lambda u: max((n for n, a in enumerate(self._turns) if a is u), default=-1))
         self._turns.append(upstream)
-        for attempt in asking:
+        for attempt in reversed(asking):
             if attempt.upstream is upstream:
                 # Lost on the way, perhaps: the same packet once more, so that a late reply still counts.
                 attempt.again = not attempt.tcp
                 if attempt.again:
                     self._queued.append(attempt)
-                self._next_at = now + PATIENCE
+                self._next_at = now + upstream.patience
                 return
         self._queued.append(self._make(upstream, now))
 

@@ -16,8 +16,17 @@ TOTAL = 2.0
 """Seconds in all that a question, or a probe, waits for a reply."""
 SILENCE = 1.2
 """Seconds of asking without any sign of life that make an upstream dead."""
+PATIENCE = 0.5
+"""Seconds after which the next upstream is asked as well."""
+HURRY = 0.05
+"""The least of the same where an upstream leaves unanswered what others answer."""
+LOSSES = 4
+"""Such questions in a row, with no answer between, after which the next upstream is asked so soon. A probe
+shows that it lives, not that it knows anybody to ask."""
 CASE_LOSSES = 3
-"""Replies in a row without our random case after which it is not tried any more."""
+"""Questions in a row that were answered without our random case alone, after which it is not tried any
+more."""
+RELEARN_CASE = 600.0
 RELEARN = 3600.0
 """Seconds after which what it couldn't do is tried again."""
 PROBE_HEALTHY = 60.0
@@ -40,6 +49,8 @@ class Upstream(Struct, eq=False):
     heard_at: float = -math.inf
     silent_since: float = math.inf
     keeps_case: bool = True
+    lost: int = 0
+    """Questions in a row that others answered while it was silent."""
     case_losses: int = 0
     case_learned: float = 0.0
     edns: bool = True
@@ -66,6 +77,12 @@ class Upstream(Struct, eq=False):
             self.dead = False
             self.probe_at = now
             self.why = self.why if self.looping else ""
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which the next one is asked as well: soon, where this one was of no use lately, for
+        then nobody has to wait for it, and it is asked first all the same."""
+        return PATIENCE if self.lost < LOSSES else min(PATIENCE, max(HURRY, 3 * self.latency))
 
     def silent(self, sent_at: float, now: float) -> None:
         """An attempt got no reply in its time; one that answered others meanwhile is just slow. A probe shows
@@ -121,7 +138,7 @@ class Upstream(Struct, eq=False):
             self.edns, self.edns_learned = False, now
 
     def preserves_case(self, now: float) -> bool:
-        if not self.keeps_case and now - self.case_learned > RELEARN:
+        if not self.keeps_case and now - self.case_learned > RELEARN_CASE:
             self.keeps_case, self.case_losses = True, 0
         return self.keeps_case
 
