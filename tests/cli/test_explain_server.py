@@ -14,7 +14,6 @@ import pytest
 from support.ports import free_port
 from support.server import Zkdns, run
 from support.waiting import eventually
-from zkdns.registry.labels import whole
 
 FILE = """
 [web]
@@ -225,16 +224,3 @@ def test_a_port_that_speaks_no_http_is_one_line() -> None:
         there = f"http://127.0.0.1:{listening.getsockname()[1]}"
         run("explain", "web.svc.local", "--server", there).fails(1, there)
         thread.join()
-
-
-@pytest.mark.parametrize(
-    ("typed", "meant"),
-    [
-        ("web", "web.svc.local"), ("web/a", "a.web.svc.local"), ("Web_API/A.1", "a-1.web-api.svc.local"),
-        ("web.svc.local", "web.svc.local"), ("web.", "web."), ("10.0.0.1", "10.0.0.1"), ("::1", "::1"),
-        ("a.b/c", "a.b/c"), ("/", "/"),
-        ("0/25.2.0.192.in-addr.arpa", "0/25.2.0.192.in-addr.arpa"),
-    ],
-)  # fmt: skip
-def test_a_service_or_an_instance_may_be_named_as_in_the_other_commands(typed: str, meant: str) -> None:
-    assert whole(typed, "svc.local") == meant

@@ -231,3 +231,25 @@ def test_where_nothing_is_registered_it_is_said_where_was_looked_and_whether_the
         assert said["problems"] == []
     hosts = url.removeprefix("zk://").partition("/")[0]
     assert "/nope, which is not there" in run("discover", f"zk://{hosts}/nope").out
+
+
+def test_of_several_registries_those_within_reach_are_told_of_and_the_others_are_named(
+    url: str, zk: KazooClient, zk_root: str
+) -> None:
+    register(zk, f"{zk_root}/web/a", address="10.0.0.1")
+    zk.create(f"{zk_root}/alias", json.dumps({"to": [{"web": 1}]}).encode())
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        away = f"zk://127.0.0.1:{taken.getsockname()[1]}/services"
+        both = ("--registry", f"dc1={url}", "--registry", f"dc2={away}", "--json")
+        done = run("services", *both)
+        assert [row["name"] for row in done.json["services"]] == ["alias", "web"]
+        done.fails(1, "the registry dc2 is not read", away.split("/")[2])
+        for name in ("web", "alias"):
+            done = run("explain", name, *both)
+            assert (done.json["rcode"], done.json["answer"]) == ("NOERROR", ["10.0.0.1"]), name
+            done.fails(1, "dc2")
+        done = run("explain", "none", *both)  # which the other one may have
+        assert (done.json["rcode"], done.code) == ("SERVFAIL", 1)
+        run("instances", "none", *both).fails(1, "within reach", "dc2")
+        run("services", *both[2:]).fails(1, away.split("/")[2])

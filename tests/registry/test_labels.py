@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from support.examples import examples
 from support.folding import ALIKE, Folded, labels_of
-from zkdns.registry.labels import Labels, is_label, to_label
+from zkdns.registry.labels import Labels, find_name, is_label, to_label
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 texts = st.text(max_size=70) | st.text(alphabet="aB_-.1", max_size=70) | st.sampled_from(["a" * 63, "a" * 64])
@@ -230,3 +230,12 @@ def test_a_change_among_many_costs_those_that_it_has_to_do_with(monkeypatch: pyt
     affected = labels.change([ALIKE[1], ALIKE[777]], [ALIKE[1234]])  # and beside 2,048 that fold to the same
     assert folded.count < 200
     assert len(affected) < 40
+
+
+def test_a_name_is_found_as_registered_or_by_the_label_that_it_has_beside_the_others() -> None:
+    alike = ["Web_App", "web.app", "Lone_App"]
+    assert find_name(alike, "Web_App") == "Web_App"
+    assert find_name(alike, "web-app") is None  # neither has it
+    assert [find_name(alike, to_label(name, 1).upper()) for name in alike[:2]] == alike[:2]
+    assert find_name(alike, "LONE-app") == "Lone_App"
+    assert find_name([*alike, "web-app"], "WEB-APP") == "web-app"

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 from zkdns.answers.compilation import Surroundings, compile_service
 from zkdns.answers.first_places import FirstPlaceCounts
+from zkdns.answers.nested import zones_of
 from zkdns.answers.routed import NOTHING, Beyond
 from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import EVERY, Entry, Name, Staleness, Zone
 from zkdns.client_map import NO_CLIENTS, ClientMap
+from zkdns.dns import names
 from zkdns.model import Service
 from zkdns.topology import NO_TOPOLOGY, Topology
 
@@ -34,6 +36,15 @@ class Snapshot:
     topology: Topology = NO_TOPOLOGY
     clients: ClientMap = NO_CLIENTS
     first_places: FirstPlaceCounts = field(default_factory=FirstPlaceCounts)
+
+    def is_inside(self, qname: bytes) -> bool:
+        """Whether a name is in a zone of ours, or of a zone file's."""
+        above = (qname, *names.suffixes(qname))
+        return bool(zones_of(qname, self.zones)) or any(name in self.files for name in above)
+
+    def standing(self) -> dict[str, Service]:
+        """The services, by name, as they stand in the answers."""
+        return {name: answers.service for name, answers in self.services.items()}
 
     def recent_first_answers(self, service: str) -> dict[str, int]:
         """How often each instance stood first since the weights of the service's instances changed last."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from zkdns.answers.routed import Routed
 from zkdns.config import Settings
 from zkdns.model import Problem, Service
+from zkdns.registry.zk.connect import Unreachable
 from zkdns.registry.zk.nodes import Refused, open_nodes
 
 EMPTIED = "all its instances are gone: its names are NODATA"
@@ -53,5 +54,5 @@ def _used(empty: Iterable[Service], settings: Settings) -> Iterator[str]:
         inside = [path for path in paths if root is not None and path.startswith(root)]
         if not inside:
             continue
-        with open_nodes(url.hosts, settings.zookeeper) as nodes, suppress(Refused):
+        with suppress(Refused, Unreachable), open_nodes(url.hosts, settings.zookeeper) as nodes:
             yield from nodes.emptied(inside)  # what can't be seen is told of as a note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +13,9 @@ from zkdns.cli import asking, complete, options, registries, show
 from zkdns.cli.history import DEFAULT_SERVER, Moment
 from zkdns.cli.say import say_json
 from zkdns.cli.show import Column
+from zkdns.dns import names
 from zkdns.explain import what_if
 from zkdns.explain.explain import explain, read_client, read_name, read_type
-from zkdns.registry.labels import whole
 
 COLUMNS = (
     Column("INSTANCE"),
@@ -35,6 +36,9 @@ ROW: asking.Shape = {
 }  # fmt: skip
 MORE: dict[str, Any] = {"service": "", "weight": None, "address": []}
 """What an older server's row may lack."""
+
+_ADDRESS = re.compile(r"[\d.]+|\[?[\da-fA-F:.%]*:[\da-fA-F:.]*\]?")
+"""What is an address, or was meant as one."""
 
 Ask = Callable[[tuple[str, ...]], dict[str, Any]]
 """What is said with these changes tried."""
@@ -84,9 +88,10 @@ def command(
     with its own checks and its own age. --at asks a server (http://127.0.0.1:8053 without --server) for its
     journal.
     """
-    qtype = qtype or ("PTR" if name.strip().replace(".", "").isdigit() or ":" in name else "A")
+    qtype = qtype or ("PTR" if _ADDRESS.fullmatch(name.strip()) else "A")
     try:
-        read_name(name)
+        if _may_be_no_service(name):
+            read_name(name)
         read_type(qtype)
         read_client(client)
         for text in changes:
@@ -99,15 +104,16 @@ def command(
 
     if at:
         _refuse_beside_server()
-        if whole(name, "") != name:
-            name = whole(name, _zone_of(at))
         _tell(lambda tried: _ask_server(at, name, qtype, client, tried, moment), changes, as_json)
         return
     settings = load()
-    name = whole(name, settings.zone[0])
 
     async def work(registries: registries.Registries) -> None:
-        ask = _asking_registries(registries, name, qtype, client, changes)
+        try:
+            qname = registries.read_name(name)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        ask = _asking_registries(registries, qname, qtype, client, changes)
         try:
             _tell(ask, changes, as_json)
         except ValueError as error:
@@ -117,10 +123,10 @@ def command(
 
 
 def _asking_registries(
-    registries: registries.Registries, name: str, qtype: str, client: str | None, changes: tuple[str, ...]
+    registries: registries.Registries, qname: bytes, qtype: str, client: str | None, changes: tuple[str, ...]
 ) -> Ask:
     """As of one moment, whatever is tried."""
-    snapshot = registries.compile_for(read_name(name)).snapshot()
+    snapshot, name = registries.compile_for(qname).snapshot(), names.text(qname)
     routes = dict(registries.pipeline.routes.in_force)
     now = time.time()
     more = registries.pipeline.preview(what_if.targets_in(changes), now)()
@@ -136,10 +142,10 @@ def _asking_registries(
     return ask
 
 
-def _zone_of(server: str) -> str:
-    """The zone that its services' names stand in."""
-    zones = asking.get(server, "/api/v1/status", {}, {}).get("zones")
-    return str(zones[0]) if isinstance(zones, list) and zones else ""
+def _may_be_no_service(name: str) -> bool:
+    """Whether what is no domain name is nothing else either: ZooKeeper has names of any characters and
+    length, and who has read the registry knows which there are."""
+    return name.isascii() and ("\\" in name or "" in name.removesuffix(".").split("."))
 
 
 def _refuse_beside_server() -> None:

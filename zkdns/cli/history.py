@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from msgspec import structs
 
 from zkdns.cli import Failure, asking, complete, options, show
 from zkdns.cli.say import say, say_json
@@ -19,6 +20,7 @@ from zkdns.model import Change, ConfigError
 from zkdns.pipeline.journal import History, LeftOut, Query
 from zkdns.pipeline.journal_merge import merge
 from zkdns.pipeline.journal_reading import find_damage, read_changes
+from zkdns.registry.labels import find_name
 from zkdns.web import shapes
 from zkdns.web.moments import lasts
 
@@ -108,7 +110,9 @@ def command(
         return
     with asking.of_each(servers or (DEFAULT_SERVER,), lambda url: _ask(url, query)) as accounts:
         reach = min((one.since for one in accounts if one.since is not None), default=None)
-        changes = query.newest(merge([one.changes for one in accounts]))
+        # Each has looked for the names that it knows the service and the instance by.
+        every = structs.replace(query, service="", id="")
+        changes = every.newest(merge([one.changes for one in accounts]))
         _say(History(changes, reach, _join([one.left_out for one in accounts])), as_json)
         if service and not (changes or as_json):
             asking.note_unknown(servers or (DEFAULT_SERVER,), service)
@@ -128,11 +132,21 @@ def _read(directory: Path, query: Query) -> History:
         for name, what in find_damage(directory).items():
             say(f"{directory / name}: {what}", err=True)
         known = read_changes(directory, query)
+        if query.service and not known.changes:
+            known = read_changes(directory, _by_label(directory, query))
     except OSError as error:
         raise Failure(f"--state {directory}: {error.strerror or error}") from None
     if known.since is None:
         say(f"--state {directory}: there is no journal", err=True)
     return known
+
+
+def _by_label(directory: Path, query: Query) -> Query:
+    """The same, of what has these names in DNS. Nothing else tells who was there than the newest changes."""
+    changes = read_changes(directory, Query(limit=10_000)).changes
+    service = find_name((c.service for c in changes), query.service) or query.service
+    ids = (c.id for c in changes if c.service == service and c.id)
+    return structs.replace(query, service=service, id=(query.id and find_name(ids, query.id)) or query.id)
 
 
 def _ask(server: str, query: Query) -> History:

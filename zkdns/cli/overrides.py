@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ from zkdns.model import DEFAULTS, Catalog, Instance, Override, Service, ServiceS
 from zkdns.overrides import trim
 from zkdns.pipeline.replica import MAX_APART, read_node, tell_ahead
 from zkdns.registry import file, overrides
-from zkdns.registry.labels import to_label
+from zkdns.registry.labels import find_name, to_label
 from zkdns.registry.nothing import nothing_in
 from zkdns.registry.override_nodes import Overrides
 from zkdns.registry.readers import open_tree
@@ -109,13 +109,15 @@ class Operator:
     def _held(self, service: str) -> tuple[dict[str, Service], set[str]]:
         """What each registry within reach holds of a service, by its name, and the names of all services."""
         held: dict[str, Service] = {}
-        names: set[str] = set()
+        known: dict[RegistryURL, set[str]] = {}
         for url in self._settings.registry:
             with suppress(Unreachable):
-                known = self._names(url)
-                names |= known
-                name = service if service in known else _by_label(service, known)
-                if name is not None:
+                known[url] = self._names(url)
+        names = {name for those in known.values() for name in those}
+        name = find_name(names, service)
+        for url, those in known.items():
+            if name is not None and name in those:
+                with suppress(Unreachable):
                     held[url.name] = self._read(url, name)
         return held, names
 
@@ -151,7 +153,7 @@ class Operator:
                 if target.registry not in ("", url.name):
                     continue
                 known = self._names(url)
-                if target.service in known or _by_label(target.service, known) is not None:
+                if find_name(known, target.service) is not None:
                     return True
             node = None if target.registry else self.nodes.get(overrides.node(target.service))
         except (Failure, Refused, Unreachable):
@@ -303,8 +305,3 @@ def _read_file(url: RegistryURL) -> Catalog:
         return file.parse(file.read_file(url.path)[0], 0.0, str(url.path))
     except OSError as error:
         raise Failure(f"{url.path}: {error.strerror}") from None
-
-
-def _by_label(name: str, known: Iterable[str]) -> str | None:
-    same = [other for other in known if to_label(other) == name.lower()]
-    return same[0] if len(same) == 1 else None

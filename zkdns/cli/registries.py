@@ -1,7 +1,8 @@
 """The registries as a server sees them, for commands that show or explain them: read once, or followed.
 
 Rules: it only reads. Overrides and the verdicts of the servers' probes come from /zkdns, so states are
-those that servers answer by; nothing is probed from here.
+those that servers answer by; nothing is probed from here. Of several registries those within reach are told
+of, as servers go on with these, and the others are named at the end, which is a failure.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from typing import Any, Final, TypeVar
 from zkdns.answers.builder import Builder
 from zkdns.answers.routed import Beyond
 from zkdns.answers.service import ServiceAnswers
-from zkdns.answers.table import EVERY
+from zkdns.answers.table import OWN
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
 from zkdns.cli import Failure, failover
 from zkdns.cli.waiting import Headway, Phase, Waiting
 from zkdns.config import Settings
+from zkdns.dns import names
 from zkdns.explain.follow import Follower
 from zkdns.explain.subject import locate
 from zkdns.forward.addresses import Resolved
@@ -30,9 +32,11 @@ from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.machine import ask_machine
 from zkdns.lists import list_near
 from zkdns.model import Catalog, Change, Override, Problem, Service, State
+from zkdns.named import find_service
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.inputs import Ready, ZoneFilesRead
 from zkdns.pipeline.pipeline import Pipeline
+from zkdns.pipeline.staleness import of_answers
 from zkdns.registry.nothing import nothing_in
 from zkdns.registry.override_nodes import flat
 from zkdns.registry.source import ZooKeeperSource
@@ -64,6 +68,8 @@ class Registries:
         if settings.zones:
             apexes = [zone.apex for zone in self.pipeline.builder.zones]
             self._zone_files = ZoneFolder(Path(settings.zones), apexes).load()
+        self.away: dict[str, str] = {}
+        """Registries that could not be read, by name, and why."""
         self.meant: Settings | None = None
         """These settings as the registered servers have them, once it is known which there are."""
         self._followers: list[Callable[[Sequence[Change]], None]] = []
@@ -122,9 +128,15 @@ class Registries:
         self._overlay.put(self._zone_files.zones)
         beyond = self.beyond()
         for service in self.waiting.each(list(services), "compiling"):
-            builder.replace(service.name, builder.compile(service, EVERY, beyond(service.name)))
+            more = beyond(service.name)
+            if more.route is not None:
+                more = replace(more, route=replace(more.route, origin=OWN))
+            builder.replace(service.name, builder.compile(service, OWN, more))
         builder.set_serial(self.pipeline.registries.serial)
         builder.set_staleness(self.pipeline.staleness)
+        # What is told comes from those that were read, whatever another would say.
+        read = self.pipeline.registries.values()
+        builder.set_staleness(of_answers(read, self.settings.stale_max, time.time()), OWN)
         return builder
 
     def compile_for(self, qname: bytes) -> Builder:
@@ -148,14 +160,31 @@ class Registries:
         routes = self.pipeline.routes
         return Follower(self.services, routes.in_force).beyond if routes.in_force else routes.beyond
 
+    def read_name(self, text: str) -> bytes:
+        """The DNS name that is meant; ValueError where it is none."""
+        from zkdns.web.meant import read_meant  # and dnspython, which other commands have no need of
+
+        apexes = {*(zone.apex for zone in self.pipeline.builder.zones), *self._zone_files.zones}
+
+        def is_inside(qname: bytes) -> bool:
+            return any(name in apexes for name in (qname, *names.suffixes(qname)))
+
+        return read_meant(text, self.settings.zone[0], is_inside, self.services)
+
     def find(self, name: str) -> Service:
         """A service by its name or its label; Failure names what exists."""
         services = self.services
-        named = services.get(name) or next((s for s in services.values() if s.label == name.lower()), None)
+        named = find_service(services, name)
         if named is None:
             self.demand_read()
+            if self.away:
+                raise Failure(f"no service {name!r} in the registries within reach; {self.tell_away()}")
             raise Failure(f"no service {name!r}; {list_near(name, services) if services else self.nothing}")
         return named
+
+    def tell_away(self) -> str:
+        """Which registries could not be read."""
+        return "; ".join(f"the registry {name} is not read: {why}" for name, why in self.away.items())
 
     @property
     def nothing(self) -> str:
@@ -189,7 +218,7 @@ class Registries:
             if ask_servers and self._mean_others():
                 return
             phase.tell("resolving host names")
-            sources = self.pipeline.registries.values()
+            sources = [r for name, r in self.pipeline.registries.items() if name not in self.away]
             # Where none may be read there is nothing to load: the problems tell.
             while self.pipeline.is_loading and not all(r.refusals for r in sources):  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
@@ -206,6 +235,7 @@ class Registries:
         ask_servers: bool,
     ) -> None:  # fmt: skip
         started = moved = time.monotonic()
+        names = list(self.pipeline.registries)
         reads = 0
         while not self._loaded.is_set():
             try:
@@ -218,15 +248,20 @@ class Registries:
             if ask_servers and own is not None and SERVERS in own.wholes and self._mean_others():
                 return
             now = time.monotonic()
-            statuses = [(s.url.hosts, s.mirror.status()) for s in zookeepers]
+            statuses = [(s.url, s.mirror.status()) for s in zookeepers if s.url.name not in self.away]
             read = sum(status.reads for _, status in statuses)
             if read != reads:
                 reads, moved = read, now
-            for hosts, status in statuses:
+            for url, status in statuses:
                 limit, since = (SILENT, moved) if status.connected else (CONNECT, started)
-                if now - since > limit or status.refused:
-                    raise Failure(f"ZooKeeper at {hosts}: {status.trouble or f'no answer in {limit:g} s'}")
-            trouble = next(((hosts, status.trouble) for hosts, status in statuses if status.trouble), None)
+                if not self._is_read(url.name) and (now - since > limit or status.refused):
+                    why = status.trouble or f"no answer in {limit:g} s"
+                    self.away[url.name] = f"ZooKeeper at {url.hosts}: {why}"
+            if self.away and all(name in self.away or self._is_read(name) for name in names):
+                if len(self.away) == len(names):
+                    raise Failure("; ".join(dict.fromkeys(self.away.values())))
+                return
+            trouble = next(((url.hosts, s.trouble) for url, s in statuses if s.trouble), None)
             if trouble is not None:
                 phase.complain(f"connecting to {trouble[0]}", trouble[1])
             elif read:
@@ -242,8 +277,13 @@ class Registries:
     async def _resolve(self, host: str) -> Resolved:
         return await (self._forwarder.resolve(host) if self._forwarder.enabled else ask_machine(host))
 
+    def _is_read(self, name: str) -> bool:
+        """Whether there is no more to come of this registry's start."""
+        registry = self.pipeline.registries[name]
+        return registry.is_whole or bool(registry.refusals)
+
     def _take_ready(self, ready: Ready) -> None:
-        if all(r.is_whole or r.refusals for r in self.pipeline.registries.values()):
+        if all(map(self._is_read, self.pipeline.registries)):
             self._loaded.set()
         if ready.changes:
             for tell in self._followers:
@@ -275,7 +315,10 @@ def run(settings: Settings, work: Callable[[Registries], Coroutine[Any, Any, T]]
                 await registries.stop()
                 registries = Registries(registries.meant)
                 await registries.load()
-            return await work(registries)
+            done = await work(registries)
+            if registries.away:
+                raise Failure(registries.tell_away())
+            return done
         finally:
             await registries.stop()
 

@@ -68,6 +68,8 @@ def command(
         instances = sum(len(s.instances) for s in watched)
         held = f"{plural(len(watched), 'service')}, {plural(instances, 'instance')}"
         tell(f"watching {held}; Ctrl-C ends it")
+        if registries.away:
+            tell(registries.tell_away())
         return await _print(console, registries, events, as_json)
 
     return registries.run(settings, work)

@@ -87,7 +87,7 @@ def explain(
     if then is not None:
         snapshot, routes, standing = _set_back(snapshot, then), _routes_of(then), then.services
     else:
-        standing = {name: answers.service for name, answers in snapshot.services.items()}
+        standing = snapshot.standing()
     services = {**more, **standing}
     trial = what_if.try_changes(services, changes, routes, lifted)
     beyond = snapshot.beyond

@@ -19,6 +19,8 @@ from zkdns.answers.routed import InForce, view_key
 from zkdns.health.judge import GIVEN, fail_open
 from zkdns.lists import list_near
 from zkdns.model import MAX_WEIGHT, SERVING, Instance, Service, State
+from zkdns.named import find_instance as find_registered
+from zkdns.named import find_service
 from zkdns.routes import Route, Target, parse_route, tell_tiers
 
 KINDS: Final = ("drain", "undrain", "down", "up", "weight", "remove", "route")
@@ -195,18 +197,14 @@ def _holders(service: Service, id: str, services: Mapping[str, Service]) -> list
 
 def find(services: Mapping[str, Service], name: str) -> Service:
     """The service of that name, or of that label; ValueError names what exists."""
-    service = services.get(name)
-    if service is None:
-        service = next((s for s in services.values() if s.label == name.lower()), None)
+    service = find_service(services, name)
     if service is None:
         raise ValueError(f"no service {name!r}; {list_near(name, services)}")
     return service
 
 
 def find_instance(service: Service, id: str) -> Instance:
-    instance = next((i for i in service.instances if i.id == id), None)
-    if instance is None:
-        instance = next((i for i in service.instances if i.label == id.lower()), None)
+    instance = find_registered(service.instances, id)
     if instance is None:
         ids = [i.id for i in service.instances]
         raise ValueError(f"no instance {id!r} in service {service.name!r}; {list_near(id, ids)}")

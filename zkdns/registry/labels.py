@@ -189,12 +189,11 @@ def _tell(label: str, group: Sequence[str], name: str, label_now: str, path: str
     return Problem(path, what, f"choose {word}s that differ in more than case and punctuation")
 
 
-def whole(name: str, zone: str) -> str:
-    """What a person means who names a service (`web`) or an instance (`web/a`) as the other commands do. A
-    dot at the end says that the name is whole already."""
-    service, slash, id = name.strip().partition("/")
-    if slash and service and id and "." not in service and not id.endswith("in-addr.arpa"):  # RFC 2317
-        return f"{to_label(id)}.{to_label(service)}.{zone}"
-    if not slash and service and not any(mark in service for mark in ".:"):
-        return f"{service}.{zone}"
-    return name
+def find_name(names: Iterable[str], name: str) -> str | None:
+    """Which of these is meant, as registered or by its label; nothing else is known of them."""
+    known = set(names)
+    if name in known:
+        return name
+    labels = Labels()
+    labels.change(known, ())
+    return next((other for other in known if labels[other] == name.lower()), None)

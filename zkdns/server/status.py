@@ -20,6 +20,7 @@ from zkdns.answers.first_places import FirstAnswers
 from zkdns.answers.routed import InForce, Routed
 from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.config import Settings
+from zkdns.dns import names
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.upstreams import loop_at
 from zkdns.lack import problem_of
@@ -295,14 +296,17 @@ class Observer(Struct, frozen=True):
 
         def work() -> dict[str, Any]:
             from zkdns.explain.explain import Then, Unknown, explain
+            from zkdns.web.meant import read_meant
 
             past = None
             if at is not None and then is not None:
                 world = then()
                 past = Then(at, world.services(), world.topology, frozenset(world.unknown))
+            standing = past.services if past is not None else snapshot.standing()
+            meant = read_meant(name, snapshot.zone_names[0], snapshot.is_inside, standing)
             try:
                 return explain(
-                    snapshot, name, qtype,
+                    snapshot, names.text(meant), qtype,
                     client=client, changes=changes, forwards=forwards, routes=routes, more=preview(),
                     lifted=lifted, then=past,
                 )  # fmt: skip

@@ -18,6 +18,7 @@ from typing import Any
 
 from zkdns.config import Address
 from zkdns.model import Change
+from zkdns.named import find_instance, find_service
 from zkdns.pipeline.journal import OutOfReach, Query
 from zkdns.serve.clients import read_client
 from zkdns.serve.listen.bind import bind, keep_little_unsent
@@ -28,7 +29,7 @@ from zkdns.web.events import Listeners, Stream
 from zkdns.web.guest import READ_BYTES
 from zkdns.web.library import HttpProcessingError, web
 from zkdns.web.moments import read_moment
-from zkdns.web.pages import Pages, find_service, refuse_too_many
+from zkdns.web.pages import Pages, refuse_too_many
 from zkdns.web.prometheus_sd import target_groups
 from zkdns.web.scrapes import Scrapes
 from zkdns.web.spelling import spell as spell_json
@@ -232,8 +233,12 @@ class Web:
         query = request.query
         try:
             limit = read_limit(query.get("limit", "1000"))
+            service, id = query.get("service", ""), query.get("id", "")
+            known = find_service(self._observed.status().services, service)
+            one = find_instance(known.instances, id) if known is not None else None
+            # One that is gone has its changes all the same.
             asked = Query(
-                query.get("service", ""), query.get("id", ""),
+                known.name if known is not None else service, one.id if one is not None else id,
                 read_moment(query, "since"), read_moment(query, "until", ends=True), min(limit, MAX_HISTORY),
             )  # fmt: skip
         except ValueError as error:

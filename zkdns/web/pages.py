@@ -11,9 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from zkdns.model import Service
+from zkdns.named import find_service
 from zkdns.pipeline.journal import OutOfReach
-from zkdns.registry.labels import whole
 from zkdns.serve.clients import Demand
 from zkdns.web.moments import read_moment
 from zkdns.web.past import Pasts
@@ -55,7 +54,7 @@ class Pages:
         # One that is gone may still be in somebody's cache: who asked for it is told as well.
         beside = observed.beside(asked.service) if asked.service else Beside
         recent = self._pasts.reader("", now - HOUR)
-        explained = self._explainer(asked, status.zones[0])
+        explained = self._explainer(asked)
         load, routed = self._rates.load, observed.routed()
 
         def work() -> str:
@@ -64,15 +63,15 @@ class Pages:
 
         return work
 
-    def _explainer(self, asked: Asked, zone: str) -> Callable[[], Mapping[str, Any] | str | None]:
-        """The explanation, or what keeps us from one. A service's name alone is one in the first zone."""
+    def _explainer(self, asked: Asked) -> Callable[[], Mapping[str, Any] | str | None]:
+        """The explanation, or what keeps us from one."""
         if not asked.explain:
             return lambda: None
         try:
             refuse_too_many(asked.changes)
             at = read_moment({"at": asked.at}, "at", ends=True)
             work = self._observed.explain(
-                whole(asked.explain, zone),
+                asked.explain,
                 asked.type or "A",
                 asked.client or None,
                 asked.changes,
@@ -105,8 +104,3 @@ def refuse_too_many(changes: Sequence[str]) -> None:
     """ValueError where more are to be tried than may be."""
     if len(changes) > MAX_CHANGES:
         raise ValueError(f"more than {MAX_CHANGES} changes to try")
-
-
-def find_service(services: Mapping[str, Service], name: str) -> Service | None:
-    """By its name as registered, else by its label."""
-    return services.get(name) or next((s for s in services.values() if s.label == name), None)
