@@ -109,6 +109,12 @@ WALLS: dict[str, tuple[float, ...]] = {
     "of them, probes of targets that had no answer within 0.5 s": (1, 2),
     "of these, probes of those that answer late, that are new, that never answer": (lanes.FREE,),
     "probes that start in a second": (lanes.RATE,),
+    "of them, and of all places, those that are kept for targets that were on time while all were": (
+        1,
+        lanes.KEPT_STARTS,
+        1,
+        lanes.KEPT_PLACES,
+    ),
     "probes that start in one turn of the loop": (prober.A_TURN,),
     "descriptors that probes hold where there are few": (1, prober.OF_ALL),
     "descriptors there may be when one more is an HTTP client's, a DNS client's over TCP, a question's to "
@@ -200,6 +206,7 @@ WALLS: dict[str, tuple[float, ...]] = {
         consensus.MAX_VOTES,
         consensus.MAX_PART_BYTES / 1024,
     ),
+    "MiB of memory that all ballots take together that take more than a MiB": (ballots.ROOM / MIB,),
     "bad entries of the topology that are told one by one": (topology.MAX_TOLD,),
     "nodes that one request to ZooKeeper reads, MiB of a reply beyond which the next one reads fewer": (
         portion.MAX_READS,

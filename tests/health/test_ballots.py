@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+import pytest
+
 from support.steps import steps
-from zkdns.health import consensus
+from zkdns.health import ballots, consensus
 from zkdns.health.ballots import MAX_REPLICAS, SESSION, Ballots
 from zkdns.health.health import CHUNK, Health
 from zkdns.health.thresholds import CheckState
 from zkdns.model import Check, Instance, Registration, Service, ServiceSettings
-from zkdns.steps import Steps
+from zkdns.steps import Steps, finish
 
 NOW = 1_700_000_000.0
 BAD = CheckState(False, "refused")
@@ -173,6 +175,97 @@ def test_ballots_beyond_those_that_are_read_are_a_problem_for_as_long_as_they_ar
     assert "7 ballots" in problem.what
     health.ballots({})
     assert not health.problems
+
+
+def large(name: str, votes: int) -> bytes:
+    paths = [f"/services/{name}/{n:060}" for n in range(votes)]
+    return consensus.write_ballot(dict.fromkeys(["/s/web/a", *paths], BAD))
+
+
+LARGE = 7000
+"""Votes of a ballot that takes more than any may."""
+
+
+def fill_with_large(monkeypatch: pytest.MonkeyPatch, room: int) -> Read:
+    """Five replicas with large ballots, of which so many find room, and one with a small one."""
+    size = finish(ballots._weigh(consensus.read_ballot(large("a", LARGE))))
+    assert size > ballots.SMALL
+    monkeypatch.setattr(ballots, "ROOM", room * size + 1000)
+    world = Read()
+    world.ballots.see(dict.fromkeys("abcdef", 0.0), dict(zip("abcdef", (9, 8, 3, 4, 5, 99), strict=True)))
+    world.ballots.take({name: large(name, LARGE) for name in "abcde"} | {"f": good()})
+    world.all()
+    return world
+
+
+def count_kept(world: Read) -> int:
+    return sum(len(votes) for _, votes in world.ballots._known.values())
+
+
+def test_of_large_ballots_those_of_whoever_came_first_are_kept_and_the_others_say_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever may write there has ten thousands of votes in each of 64; those of some bytes count always."""
+    world = fill_with_large(monkeypatch, room=2)
+    assert world.ballots.crowded == ["e", "b", "a"]
+    assert world.ballots.votes("/s/web/a", None).count(BAD) == 2
+    assert world.ballots.votes("/s/web/a", None).count(GOOD) == 1
+    assert count_kept(world) == 2 * (LARGE + 1) + 1
+
+
+def test_a_large_ballot_is_read_again_when_there_is_room_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = fill_with_large(monkeypatch, room=2)
+    nodes = {name: large(name, LARGE) for name in "abcde"}
+    del nodes["d"]
+    world.read.clear()
+    world.ballots.take(nodes)
+    world.all()
+    assert (world.read, world.ballots.crowded) == (["e"], ["b", "a"])
+    world.ballots.take(nodes | {"c": good()})
+    world.all()
+    assert (world.read, world.ballots.crowded) == (["e", "c", "b"], ["a"])
+    assert len(world.ballots.votes("/s/web/a", None)) == 3
+
+
+def test_a_large_ballot_of_one_that_came_before_takes_the_room_of_the_youngest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = fill_with_large(monkeypatch, room=2)
+    world.moved.clear()
+    known = dict(world.ballots._written) | {"g": 0.0}
+    world.ballots.see(known, dict(world.ballots._made_by) | {"g": 1})
+    world.ballots.take({**world.ballots._nodes, "g": large("g", LARGE)})
+    world.all()
+    assert (world.ballots.crowded, world.moved) == (["d", "e", "b", "a"], ["/s/web/a", "/s/web/a"])
+    assert count_kept(world) == 2 * (LARGE + 1) + 1
+
+
+def test_large_ballots_that_say_nothing_are_a_problem_until_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ballots, "ROOM", 0)
+    health = Health("me")
+    health.replicas({"r1": 0, "r2": 0})
+    health.ballots({"r1": large("r1", LARGE), "r2": good()})
+    work(health)
+    assert "nothing that r1 told counts" in health.problems[""].what
+    health.ballots({"r1": good()})
+    work(health)
+    assert not health.problems
+
+
+def work(health: Health) -> None:
+    while health.has_work:
+        health.work(NOW)
+
+
+def test_the_oldest_of_the_living_are_read_whatever_the_others_are_called() -> None:
+    world = Read()
+    names = [f"r{n:03}" for n in range(2 * MAX_REPLICAS)]
+    world.ballots.see(dict.fromkeys(names, 0.0), {name: -n for n, name in enumerate(names)})
+    world.ballots.take({name: good() for name in names})
+    world.all()
+    assert sorted(world.read) == names[MAX_REPLICAS:]
 
 
 def test_of_nodes_without_number_each_is_looked_at_once() -> None:

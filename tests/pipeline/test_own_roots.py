@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from support.stepping import World, an_address
-from zkdns.model import Children, Session
+from zkdns.health.ballots import MAX_REPLICAS
+from zkdns.model import Begin, Children, Session, Whole
 from zkdns.pipeline.agenda import PACE
 from zkdns.pipeline.inputs import ClockSet
-from zkdns.roots import OVERRIDES
+from zkdns.roots import HEALTH, OVERRIDES, SERVERS
 
 COST = 0.02
 """Seconds that it takes to take what operators order."""
@@ -75,3 +76,13 @@ def test_who_is_out_of_reach_has_its_ballots_doubted(world: World, monkeypatch: 
     assert lost == []
     world.hear("/services", Session(False))
     assert lost == [world.now]
+
+
+def test_of_more_replicas_than_are_read_those_that_came_first_are(world: World) -> None:
+    ids = [f"r{MAX_REPLICAS - n:03}" for n in range(MAX_REPLICAS + 1)]
+    for root in (SERVERS, HEALTH):
+        world.hear(root, Begin(), Children(root, tuple(ids), next(world.zxid)))
+        world.hear(root, *(world.data(f"{root}/{id}", "{}") for id in ids), Whole())
+    world.settle()
+    voters = world.pipeline._health._ballots.voters
+    assert (len(voters), ids[-1] in voters, ids[0] in voters) == (MAX_REPLICAS + 1, False, True)

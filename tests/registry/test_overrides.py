@@ -253,7 +253,7 @@ def test_tens_of_thousands_of_nodes_are_taken_in_steps_and_those_before_them_let
         assert read(told) < 20 * STEP
         assert nodes.by_name() == dict.fromkeys(ids, told)
     assert longest(nodes.steps(Children(root, ids[:9], 2))) < 20 * STEP
-    assert nodes.by_name().keys() == nodes.times().keys() == {*ids[:9]}
+    assert nodes.by_name().keys() == nodes.times().keys() == nodes.made_by().keys() == {*ids[:9]}
 
 
 def test_what_stands_by_name_is_what_stands_and_a_copy() -> None:
@@ -264,6 +264,7 @@ def test_what_stands_by_name_is_what_stands_and_a_copy() -> None:
     before, times = nodes.by_name(), nodes.times()
     nodes.apply(Unreadable("/zkdns/servers/r1", "no right"))
     assert (nodes.by_name(), [*nodes.times()]) == ({"r2": b"x"}, ["r2"])
+    assert nodes.made_by() == {"r2": 1}
     assert len(before) == len(times) == 2
     assert not nodes.has_moved, "who has all of them is told nothing twice"
 

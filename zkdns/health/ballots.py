@@ -1,11 +1,11 @@
 """What the replicas have seen of the checks, as their nodes tell it, and whose word counts.
 
 Rules: pure. Anybody who may write there chooses how many nodes there are, what they hold and how often that
-changes: so many are read and no more, live replicas' first, each when its turn comes and in steps
-(`read_some`): one that changes all the time goes behind those that wait, and is read as it stood. ZooKeeper
-keeps a ballot through an outage in which its writer could put nothing right: once the ensemble was out of
-reach, a replica is doubted until its node under /zkdns/servers is written again, which each does when it is
-back.
+changes: so many are read and no more, live replicas' first, of these the oldest, each when its turn comes and
+in steps (`read_some`): one that changes all the time goes behind those that wait, and is read as it stood. Of
+large ones those are kept for which there is room, by age as well. ZooKeeper keeps a ballot through an outage
+in which its writer could put nothing right: once the ensemble was out of reach, a replica is doubted until
+its node under /zkdns/servers is written again, which each does when it is back.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from heapq import nsmallest
 from itertools import filterfalse
+from types import MappingProxyType
 from typing import Final
 
 from zkdns.health.thresholds import CheckState
@@ -24,6 +25,17 @@ MAX_REPLICAS: Final = 64
 SESSION: Final = 12.0
 """Seconds after our return by which the sessions of those that stay away have ended, and their nodes are
 gone: 10 by default, and a tick of ZooKeeper's (2 s). Whoever still stands there has been in touch."""
+
+SMALL: Final = 1 << 20
+"""Bytes of memory that any ballot may take: some 6,000 votes."""
+
+ROOM: Final = 64 << 20
+"""Bytes that those may take together that take more: some 350,000 votes."""
+
+OF_A_VOTE: Final = 100
+"""Bytes that a vote takes beside its path and its reason."""
+
+NO_NODES: Final[Mapping[str, int]] = MappingProxyType({})
 
 Votes = Mapping[str, CheckState]
 
@@ -46,6 +58,10 @@ class Ballots:
         self.voters: frozenset[str] = frozenset({me})
         self.left_out = 0
         """How many nodes are beyond those that are read."""
+        self.crowded: list[str] = []
+        """Those that say nothing for want of room."""
+        self._sizes: dict[str, int] = {}
+        """Bytes that those would take that take more than a little."""
         self.believed_at: float | None = None
         self._me = me
         self._read = read
@@ -60,6 +76,7 @@ class Ballots:
         self._reading: tuple[str, bytes, Steps[None]] | None = None
         """The first of these, while it is read."""
         self._written: Mapping[str, float] = {}
+        self._made_by: Mapping[str, int] = {}
         self._is_within = False
         self._before: dict[str, float] | None = None
         """While some are doubted: when each was written last before we were back."""
@@ -76,11 +93,11 @@ class Ballots:
         """Whose ballot is read next, or is being read."""
         return next(iter(self._unread))
 
-    def see(self, written: Mapping[str, float]) -> None:
-        """The live replicas, and when their nodes were written (by the ensemble's clock). We are one of them,
-        whatever it says."""
-        is_same = written.keys() == self._written.keys()
-        self._written = written
+    def see(self, written: Mapping[str, float], made_by: Mapping[str, int] = NO_NODES) -> None:
+        """The live replicas, when their nodes were written (by the ensemble's clock), and by which
+        transactions they were made. We are one of them, whatever it says."""
+        is_same = made_by == self._made_by and written.keys() == self._written.keys()
+        self._written, self._made_by = written, made_by
         before, self.live = self.live, {**written, self._me: 0.0}.keys()
         for replica, (_, votes) in self._known.items():
             if (replica in before) is not (replica in self.live):
@@ -128,7 +145,9 @@ class Ballots:
 
     def _choose(self) -> None:
         # There may be thousands, live ones too: none of this puts all of them in order, or into sets.
-        chosen = nsmallest(MAX_REPLICAS, filter(self.live.__contains__, self._nodes))
+        living = [r for r in self._nodes if r in self.live]
+        oldest = nsmallest(MAX_REPLICAS, zip([self._made_by.get(r, 0) for r in living], living, strict=True))
+        chosen = [replica for _, replica in oldest]
         if len(chosen) < MAX_REPLICAS:
             others = filterfalse(self.live.__contains__, self._nodes)
             chosen += nsmallest(MAX_REPLICAS - len(chosen), others)
@@ -136,8 +155,31 @@ class Ballots:
         self.voters = frozenset((self._me, *filter(self.live.__contains__, chosen)))
         for replica in self._known.keys() - {*chosen}:
             self._moved(self._known.pop(replica)[1].keys() & self._checked.keys())
+            self._sizes.pop(replica, None)
         self._chosen = chosen
+        self._share_room()
         self._find_unread()
+
+    def _share_room(self) -> None:
+        """Say anew which of the large ones are kept, by age. One that is, and was not, is read again."""
+        left, crowded = ROOM, self.crowded
+        self.crowded = []
+        for replica in self._chosen:
+            if (size := self._sizes.get(replica, 0)) <= left:
+                left -= size
+            else:
+                self.crowded.append(replica)
+        for replica in self.crowded:
+            self._silence(replica)
+        for replica in crowded:
+            if replica not in self.crowded:
+                self._known.pop(replica, None)
+
+    def _silence(self, replica: str) -> None:
+        """It says nothing of what it said."""
+        if (known := self._known.get(replica)) is not None:
+            self._moved(known[1].keys() & self._checked.keys())
+            self._known[replica] = known[0], _NONE
 
     def _find_unread(self) -> None:
         """Of those that are read, the ones that hold something else than was read of them."""
@@ -181,7 +223,7 @@ class Ballots:
         except StopIteration:
             pass
         except Exception:
-            self._moved(self._known.get(replica, (b"", _NONE))[1].keys() & self._checked.keys())
+            self._silence(replica)
             self._known[replica] = data, _NONE
             raise
         finally:
@@ -192,6 +234,11 @@ class Ballots:
 
     def _read_whole(self, replica: str, data: bytes) -> Steps[None]:
         after = yield from self._read(replica, data)
+        size = yield from _weigh(after)
+        self._sizes.pop(replica, None)
+        if size > SMALL:
+            self._sizes[replica] = size
+        self._share_room()
         before = self._known.get(replica, (b"", _NONE))[1]
         moved: list[str] = []
 
@@ -202,6 +249,8 @@ class Ballots:
         yield from glance([path for path in after if path not in before], moved.extend)
         self._known[replica] = data, after
         self._moved([path for path in moved if path in self._checked])
+        if replica in self.crowded:
+            self._silence(replica)
 
     def tell_of(self, path: str, replicas: Iterable[str]) -> bool:
         """Whether one of these has said something of an instance."""
@@ -216,3 +265,17 @@ class Ballots:
 
 
 _NONE: Votes = {}
+
+
+def _weigh(votes: Votes) -> Steps[int]:
+    """Bytes that they take."""
+    size = 0
+
+    def add(some: Sequence[tuple[str, CheckState]]) -> None:
+        nonlocal size
+        size += OF_A_VOTE * len(some)
+        size += sum([path.__sizeof__() for path, _ in some])
+        size += sum([vote.why.__sizeof__() for _, vote in some if vote.why])
+
+    yield from glance([*votes.items()], add)
+    return size

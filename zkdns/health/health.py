@@ -15,7 +15,7 @@ from itertools import chain, islice
 from msgspec import structs
 
 from zkdns.health import checks, consensus, guard, judge, targets
-from zkdns.health.ballots import MAX_REPLICAS, Ballots
+from zkdns.health.ballots import MAX_REPLICAS, NO_NODES, Ballots
 from zkdns.health.consensus import majority
 from zkdns.health.guard import NO_GRACE, NO_LOSSES, Grace, Losses
 from zkdns.health.judge import NO_OVERRIDES, ServiceView
@@ -23,6 +23,7 @@ from zkdns.health.own_ballot import OwnBallot
 from zkdns.health.sharing import Sharing
 from zkdns.health.targets import EVERYWHERE, CheckPolicy, Target, targets_of
 from zkdns.health.thresholds import CheckState, LastProbe
+from zkdns.lists import some_of
 from zkdns.model import Instance, Override, Problem, Service, Verdict
 from zkdns.overrides import is_drained
 from zkdns.persistent import PersistentMap, differing
@@ -86,18 +87,27 @@ class Health:
         """What operators ordered for one instance."""
         return self._overrides.get(service, NO_OVERRIDES).get(id)
 
-    def replicas(self, written: Mapping[str, float]) -> None:
-        """The live replicas, and when their nodes were written."""
-        self._ballots.see(written)
+    def replicas(self, written: Mapping[str, float], made_by: Mapping[str, int] = NO_NODES) -> None:
+        """The live replicas, when their nodes were written, and by which transactions they were made."""
+        self._ballots.see(written, made_by)
         self._elect()
 
     def ballots(self, nodes: Mapping[str, bytes]) -> None:
         """All the replicas' nodes under /zkdns/health, by replica."""
         self._ballots.take(nodes)
         self._elect()
-        if more := self._ballots.left_out:
-            what = f"holds {more} ballots beyond the {MAX_REPLICAS} that are read"
-            self.problems[""] = Problem(HEALTH, what, "delete those that are no server's of yours")
+        self._tell_ballots()
+
+    def _tell_ballots(self) -> None:
+        """What of the ballots says nothing, for there is too much of it."""
+        beyond, crowded = self._ballots.left_out, self._ballots.crowded
+        what = f"{beyond} ballots beyond the {MAX_REPLICAS} that are read" if beyond else ""
+        if crowded:
+            what += " and " * bool(what)
+            what += f"more in large ballots than is kept: nothing that {some_of(crowded, 3)} told counts"
+        if what:
+            cure = "delete those that are no server's of yours"
+            self.problems[""] = Problem(HEALTH, f"holds {what}", cure)
         else:
             self.problems.pop("", None)
 
@@ -142,6 +152,7 @@ class Health:
             if self._ballots.has_unread:
                 with self._wall.around(f"{HEALTH}/{self._ballots.next_unread}", "read"):
                     self._ballots.read_some()
+                self._tell_ballots()
             elif paths := self._sharing.take(now):
                 self._share(paths, now)
             elif self._uncounted:

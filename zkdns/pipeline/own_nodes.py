@@ -49,7 +49,7 @@ class OwnNodes:
             self._health.ballots(own.ballots.by_name())
         elif root == SERVERS:
             own.read_servers()  # whether somebody asks for them or not: what waits to be read is bounded so
-            self._health.replicas(own.servers.times())
+            self._health.replicas(own.servers.times(), own.servers.made_by())
             us = (self._replica.id,)
             self._replica.see(own.servers.data(us), now, own.servers.written(us).at)
 

@@ -157,6 +157,10 @@ class Nodes:
         """When the data of each of these was written."""
         return dict(self._now.times)
 
+    def made_by(self) -> dict[str, int]:
+        """The transaction that made each of these: the order in which they came."""
+        return dict(self._now.made_by)
+
     @property
     def listed_by(self) -> int:
         """The transaction that last made or removed a node right below the root (its pzxid)."""
@@ -173,6 +177,7 @@ class _Plain:
         """Those that have changed since somebody asked last, in that order."""
         self.by_name: dict[str, bytes] = {}
         self.times: dict[str, float] = {}
+        self.made_by: dict[str, int] = {}
         """The same of nodes right below the root, where these alone count: whoever wants all of them has a
         copy, and of tens of thousands no more is made anew."""
         self.listed_by = 0
@@ -184,7 +189,7 @@ class _Plain:
     def let_go(self) -> Steps[None]:
         """Nobody needs it any more."""
         yield from self.listing.end()
-        for held in (self.nodes, self.written, self.by_name, self.times):
+        for held in (self.nodes, self.written, self.by_name, self.times, self.made_by):
             yield from empty(held)
 
     def steps(self, event: Children | Data | Unreadable) -> Steps[None]:
@@ -198,7 +203,7 @@ class _Plain:
         if isinstance(event, Data) and len(names) in self._depths:
             stands = event.data, Written(event.stat.mtime, event.stat.mzxid)
             if stands != self._tell(names):
-                self._put(names, *stands)
+                self._put(names, *stands, event.stat.czxid)
         elif isinstance(event, Children) and not names:
             self.listed_by = event.zxid
         elif isinstance(event, Unreadable):
@@ -221,18 +226,19 @@ class _Plain:
     def _tell(self, names: Names) -> tuple[bytes | None, Written]:
         return self.nodes.get(names), self.written.get(names, NEVER_WRITTEN)
 
-    def _put(self, names: Names, data: bytes, written: Written) -> None:
+    def _put(self, names: Names, data: bytes, written: Written, made_by: int) -> None:
         self.nodes[names], self.written[names] = data, written
         self.moved[names] = None
         if self._is_flat:
-            self.by_name[names[0]], self.times[names[0]] = data, written.at
+            name = names[0]
+            self.by_name[name], self.times[name], self.made_by[name] = data, written.at, made_by
 
     def _drop(self, names: Names) -> None:
         if self.nodes.pop(names, None) is not None:
             del self.written[names]
             self.moved[names] = None
             if self._is_flat:
-                del self.by_name[names[0]], self.times[names[0]]
+                del self.by_name[names[0]], self.times[names[0]], self.made_by[names[0]]
 
     def _names(self, path: str) -> Names:
         return tuple(path[self._base :].split("/")) if len(path) >= self._base else ()
