@@ -38,8 +38,8 @@ see all."""
 
 VALUES = {
     "arrivals", "backlog", "client_map", "descriptors", "identity", "lack", "line", "lists", "model", "order",
-    "named", "overrides", "parts", "persistent", "polling", "printable", "problems", "roots", "rounds",
-    "routes", "steps", "toml", "topology", "transports", "turn", "wall",
+    "named", "overrides", "parts", "persistent", "piecemeal", "polling", "printable", "problems", "roots",
+    "rounds", "routes", "steps", "toml", "topology", "transports", "turn", "wall",
 }  # fmt: skip
 
 FILES = {"registry", "answers", "forward", "pipeline"}

@@ -37,16 +37,16 @@ Beside the rooms, values and tools that several of them share: `model` (what flo
 `overrides` (what operators ordered), `routes` (a name that leads to other names), `topology` (zones and
 networks), `client_map` (what class a client is of), `descriptors` (who gets them when they are scarce),
 `lack` (errors that are a lack of ours: descriptors, ports, memory), `config` (settings), `roots` (what
-stands where under /zkdns), `files` (read and written with care), `persistent` (a map that shares with the
-one before), `named` (which service or instance a person means), `identity` (which members of two sequences
-are the same objects), `backlog` (what waits, and what of it is next), `rounds` (the same, told from others
-in several ways), `line` (clients in turn), `turn` (how long one kind of work may hold the loop), `polling`
-(which sockets it looks at in one turn), `steps` (work that pauses in between), `transports` (what
-asyncio's leave to us when they end), `order` (long lists, sorted in short steps), `problems` (what is
-wrong, written out when somebody reads it), `parts` (a folder's parts: one file a part), `printable` (what
-others wrote, as it may be shown), `lists` (as people read them), `toml` (read with bounds), `wall` (round
-each item), `arrivals` (when came what is not in force yet), `ensemble` (a ZooKeeper for demo and tests),
-`log`.
+stands where under /zkdns), `files` (read and written with care), `piecemeal` (long collections, freed
+some at a time), `persistent` (a map that shares with the one before), `named` (which service or instance
+a person means), `identity` (which members of two sequences are the same objects), `backlog` (what waits,
+and what of it is next), `rounds` (the same, told from others in several ways), `line` (clients in turn),
+`turn` (how long one kind of work may hold the loop), `polling` (which sockets it looks at in one turn),
+`steps` (work that pauses in between), `transports` (what asyncio's leave to us when they end), `order`
+(long lists, sorted in short steps), `problems` (what is wrong, written out when somebody reads it),
+`parts` (a folder's parts: one file a part), `printable` (what others wrote, as it may be shown), `lists`
+(as people read them), `toml` (read with bounds), `wall` (round each item), `arrivals` (when came what is
+not in force yet), `ensemble` (a ZooKeeper for demo and tests), `log`.
 
 Reading order: model -> serve/respond -> answers/table -> answers/service ->
 answers/compilation -> answers/records -> registry/service_tree -> pipeline/pipeline -> pipeline/publisher ->

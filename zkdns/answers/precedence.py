@@ -133,8 +133,14 @@ class Precedence:
                 self._restand(before)
             if not then % SLICE:
                 yield
-        self._beneath, self._beneath_of = laid, of
-        self._laid, self._lifted = {}, set()
+        before_of, self._beneath_of = self._beneath_of, of
+        lifted, self._lifted = self._lifted, set()
+        self._beneath, self._laid = laid, {}
+        for some in (before_of, lifted):
+            for n in range(len(some), 0, -1):  # to free all at once would be a turn
+                some.pop() if isinstance(some, set) else some.popitem()
+                if not n % SLICE:
+                    yield
 
     def label_of(self, owner: bytes) -> str | None:
         """The label right below the apex of a zone of services, as text."""

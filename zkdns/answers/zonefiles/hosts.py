@@ -10,7 +10,8 @@ import ipaddress
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from zkdns.answers.zonefiles.lookup import MAX_CHAIN, Kind, RRset, ZoneData, zone_of
+from zkdns.answers.zonefiles.lookup import MAX_CHAIN, Kind, ZoneData, zone_of
+from zkdns.answers.zonefiles.nodes import RRset
 from zkdns.dns import names
 from zkdns.dns.types import AAAA, A
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from msgspec import structs
 
 from zkdns.answers.table import EVERY, NO_ZONE, Position, Sections, Table
+from zkdns.answers.zonefiles.nodes import Nodes, RRset
 from zkdns.answers.zonefiles.services import Asked, find_service, is_held
 from zkdns.dns import names
-from zkdns.dns.rdata import Parts, offsets_of, pack, pack_name
+from zkdns.dns.rdata import offsets_of, pack, pack_name
 from zkdns.dns.types import (
     AAAA,
     ANY,
@@ -41,17 +42,6 @@ STAR = b"\1*"
 _TARGET_OF = {NS: 1, MX: 1, SRV: 1}
 """Types whose targets' addresses go along, and which part of the rdata the target is."""
 
-
-class RRset(NamedTuple):
-    """Records of one type at one name. `where`: `FILE:LINE` of the first."""
-
-    rtype: int
-    ttl: int
-    rdatas: tuple[Parts, ...]
-    where: str = ""
-
-
-Node: TypeAlias = Mapping[int, RRset]
 _REFUSED_ANY = RRset(HINFO, 3600, ((b"\7RFC8482\0",),))
 
 
@@ -81,7 +71,7 @@ class ZoneData:
     followed from this one."""
 
     apex: bytes
-    nodes: Mapping[bytes, Node]
+    nodes: Nodes
     soa: bytes
     path: str = ""
     shared: bool = False
@@ -265,16 +255,6 @@ class _Reply:
     ) -> Sections:
         answer, authority, additional = tuple(self.answer), tuple(self.authority), tuple(self.additional)
         return Sections(answer, authority, additional, rcode, aa, ede, outside)
-
-
-def build_nodes(apex: bytes, rrsets: Mapping[tuple[bytes, int], RRset]) -> dict[bytes, dict[int, RRset]]:
-    """The nodes of a zone: its owners, and the empty non-terminals between them and the apex."""
-    nodes: dict[bytes, dict[int, RRset]] = {apex: {}}
-    for (owner, rtype), rrset in rrsets.items():
-        for between in _ancestors(owner, apex):
-            nodes.setdefault(between, {})
-        nodes[owner][rtype] = rrset
-    return nodes
 
 
 def negative_soa(rrset: RRset) -> bytes:

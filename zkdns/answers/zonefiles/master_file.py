@@ -6,10 +6,10 @@ line.
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import dns.ttl
 import dns.zonefile
 from msgspec import Struct
 
+from zkdns.answers.zonefiles.octets import NEWLINE, count, find, text_of
 from zkdns.files import MIB, Mark, mark_of, read_bounded
 from zkdns.lack import is_local_lack, reason
 
@@ -46,11 +47,9 @@ MAX_TOLD_CHARACTERS = 200
 """Of what is said to be wrong: some of it repeats a word of the file."""
 MAX_LINE_CHARACTERS = 60
 """Of a wrong line that is told."""
-NEWLINE = b"\n"
 _TTL = re.compile(r"(?:[0-9]++[SMHDWsmhdw]?+)++")
 """It never goes back: a word of 60 digits and an x would take years, in which no other thread runs."""
 _WIDTH = re.compile(r"\$\{-?\d+,(\d+)")
-_ABOVE = re.compile(rb"\\.|[\x80-\xff]", re.DOTALL)
 
 
 class Wrong(Exception):
@@ -120,8 +119,8 @@ class _Lines(dns.tokenizer.Tokenizer):
     """dnspython's, with a bound: it would keep the words of a record without an end in objects of their own,
     60 bytes for each of the file's."""
 
-    def __init__(self, text: str, shown: str) -> None:
-        super().__init__(text, shown)
+    def __init__(self, data: bytes, shown: str) -> None:
+        super().__init__(text_of(data), shown)
         self._taken = 0
 
     def get(self, want_leading: bool = False, want_comment: bool = False) -> dns.tokenizer.Token:
@@ -176,11 +175,10 @@ class MasterFile(dns.zonefile.Reader):
         if mark(path) != self.marks[path]:
             raise Wrong(self.sink.where or shown, f"{shown} is written to while it is read")
         self._count(len(data), self.sink.where or shown)
-        self._count_lines(data.count(NEWLINE) or data.count(b"\r"), self.sink.where or shown)
-        if (nul := data.find(b"\0")) >= 0:
-            raise Wrong(f"{shown}:{data.count(NEWLINE, 0, nul) + 1}", "holds a NUL byte")
-        text = spell_octets(data)
-        self.tok = _Lines(text, shown)
+        self._count_lines(count(data, NEWLINE) or count(data, b"\r"), self.sink.where or shown)
+        if (nul := find(data, b"\0")) >= 0:
+            raise Wrong(f"{shown}:{count(data, NEWLINE, nul) + 1}", "holds a NUL byte")
+        self.tok = _Lines(data, shown)
         try:
             self._lines(shown)
         except (Wrong, Stopped):
@@ -188,7 +186,7 @@ class MasterFile(dns.zonefile.Reader):
         except Exception as error:  # dnspython lets out many kinds: they all mean this line
             where, what = self.sink.where or shown, plainly(error)[:MAX_TOLD_CHARACTERS]
             if isinstance(error, dns.exception.DNSException):  # whose words name nothing of the line
-                what = f"{what.rstrip('.')}, in {_line(text, where)!r}"
+                what = f"{what.rstrip('.')}, in {_line(data, where)!r}"
             raise Wrong(where, what) from None
         self.tok, self.current_origin, self.last_name, self.sink.where = saved
 
@@ -293,15 +291,6 @@ class MasterFile(dns.zonefile.Reader):
         self.current_origin = before
 
 
-def spell_octets(data: bytes) -> str:
-    """A master file as ASCII: each octet above 127 as the escape \\DDD that stands for it, so that a name or
-    a text has the very octets of the file, whatever its character set (RFC 1035, section 5.1)."""
-    data = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", NEWLINE).replace(b"\r", NEWLINE)
-    if data.isascii():
-        return data.decode("ascii")
-    return _ABOVE.sub(lambda m: m[0] if m[0][-1] < 128 else b"\\%03d" % m[0][-1], data).decode("ascii")
-
-
 def mark(path: Path) -> Mark | None:
     try:
         return mark_of(path.stat())
@@ -317,12 +306,11 @@ def _shown(path: Path, folder: Path) -> str:
         return str(path)
 
 
-def _line(text: str, where: str) -> str:
+def _line(data: bytes, where: str) -> str:
     """The line of the file, or as much of it as a person needs to know it again."""
     number = where.rpartition(":")[2]
-    lines = text.split("\n")
-    line = lines[int(number) - 1] if number.isdigit() and 0 < int(number) <= len(lines) else ""
-    words = " ".join(line.split())
+    lines = islice(text_of(data), int(number) - 1, None) if number.isdigit() and int(number) else iter(())
+    words = " ".join(next(lines, "").split())
     return words if len(words) <= MAX_LINE_CHARACTERS else f"{words[:MAX_LINE_CHARACTERS]}…"
 
 

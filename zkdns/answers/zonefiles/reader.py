@@ -15,7 +15,7 @@ import dns.name
 import dns.rdatatype
 from msgspec import Struct
 
-from zkdns.answers.zonefiles.lookup import RRset, ZoneData, build_nodes, negative_soa
+from zkdns.answers.zonefiles.lookup import ZoneData, negative_soa
 from zkdns.answers.zonefiles.master_file import (
     MAX_LINES,
     MasterFile,
@@ -25,11 +25,13 @@ from zkdns.answers.zonefiles.master_file import (
     mark,
     plainly,
 )
+from zkdns.answers.zonefiles.nodes import Built, Node, RRset, add_between
 from zkdns.dns import names
 from zkdns.dns.rdata import Parts, cut_rdata
 from zkdns.dns.types import CNAME, DNAME, NS, SOA
 from zkdns.files import Mark
 from zkdns.model import Problem, fault
+from zkdns.piecemeal import empty
 
 SUFFIX = ".zone"
 _BESIDE_CNAME = frozenset({46, 47})  # RRSIG and NSEC (RFC 4034, section 4; RFC 2181, section 10.1)
@@ -74,11 +76,14 @@ class ZoneFolder:
         self._marks: dict[Path, Mark | None] | None = None
         """Each file's mark as of before it was read: a change while it is read is seen next time."""
         self._known: dict[Path, _Read] = {}
+        self._built = Built()
         self.loaded = Loaded()
         self.is_stopping = False
 
     def changed(self) -> bool:
-        """Whether a file is not what it was at the last `load`."""
+        """Whether a file is not what it was at the last `load`. Called again and again, in a thread: what
+        files said before that is freed here."""
+        self._built.drop()
         return self._marks is None or self.look() != self._marks
 
     def look(self) -> dict[Path, Mark | None] | None:
@@ -91,6 +96,7 @@ class ZoneFolder:
     def load(self, *, anew: bool = False) -> Loaded:
         """Reads the files that have changed; `anew`: all of them. Slow where they are large: call it where
         nobody waits."""
+        self._built.drop()
         try:
             return self._load({} if anew else self._known)
         except Stopped:
@@ -147,9 +153,11 @@ class ZoneFolder:
         reader = MasterFile(self.folder, most, lambda: self.is_stopping)
         data = wrong = None
         try:
-            data = read_zone(path, self.folder, self.own, reader)
+            data = read_zone(path, self.folder, self.own, reader, self._built)
         except Wrong as error:
             wrong = error.copy()
+        finally:
+            empty(reader.sink.records)
         return _Read(reader.marks, reader.lines, data, wrong)
 
     def _list(self) -> list[Path]:
@@ -160,9 +168,14 @@ class ZoneFolder:
 
 
 def read_zone(
-    path: Path, folder: Path, own: Collection[bytes] = (), reader: MasterFile | None = None
+    path: Path,
+    folder: Path,
+    own: Collection[bytes] = (),
+    reader: MasterFile | None = None,
+    built: Built | None = None,
 ) -> ZoneData:
-    """One zone from its file. Its name is the SOA's owner; without one, $ORIGIN's, or the file's."""
+    """One zone from its file. Its name is the SOA's owner; without one, $ORIGIN's, or the file's. `built`:
+    what keeps its nodes."""
     try:
         origin = dns.name.from_text(path.name.removesuffix(SUFFIX))
     except dns.exception.DNSException as error:
@@ -178,52 +191,76 @@ def read_zone(
         raise Wrong(soas[0].where if soas else path.name, "the root zone is not served")
     if not soas and not shared:
         raise Wrong(f"{path.name}:1", f"no SOA record for {names.text(apex)}")
-    rrsets = _check(apex, records, reader.sink.is_over)
+    nodes = _check(apex, records, reader.sink.is_over)
+    at_apex = nodes.setdefault(apex, {})
     if shared:
         # The zone's own SOA and NS are those of the services: one zone has one of each.
-        rrsets.pop((apex, SOA), None)
-        rrsets.pop((apex, NS), None)
         soa = b""
+        nodes[apex] = {rtype: rrset for rtype, rrset in at_apex.items() if rtype not in (SOA, NS)}
     else:
-        soa = negative_soa(rrsets[apex, SOA])
-    return ZoneData(apex, build_nodes(apex, rrsets), soa, str(path), shared)
+        soa = negative_soa(at_apex[SOA])
+    add_between(apex, nodes)
+    return ZoneData(apex, (built or Built()).keep(nodes), soa, str(path), shared)
 
 
-def _check(apex: bytes, records: list[Record], is_over: Callable[[], bool]) -> dict[tuple[bytes, int], RRset]:
-    """The records by owner and type, or the first thing that can't stand in a zone."""
-    by_key: dict[tuple[bytes, int], tuple[int, list[Parts], str]] = {}
-    types: dict[bytes, set[int]] = {}
-    known: set[tuple[bytes, int, tuple[bytes, ...]]] = set()
-    for record in records:
-        if is_over():
-            raise Stopped
-        owner, rtype = record.owner, record.rtype
-        shown = names.text(owner)
-        kind = dns.rdatatype.to_text(dns.rdatatype.RdataType(rtype))
-        if not (owner.endswith(apex) and _within(owner, apex)):
-            raise Wrong(record.where, f"{shown} is outside the zone {names.text(apex)}")
+class _Growing(Struct):
+    """An RRset as its records are met. `rdatas`: as they are written, by what makes two of them the same."""
+
+    ttl: int
+    where: str
+    rdatas: dict[Parts, Parts] = {}
+
+    def take(self, rtype: int) -> RRset:
+        rrset = RRset(rtype, self.ttl, tuple(self.rdatas.values()), self.where)
+        empty(self.rdatas)
+        return rrset
+
+
+def _check(apex: bytes, records: list[Record], is_over: Callable[[], bool]) -> dict[bytes, Node]:
+    """The records by owner and type, or the first thing that can't stand in a zone. Nothing is left of
+    `records`: what is read of a large file is freed as it is taken up, and not at once."""
+    grown: dict[bytes, dict[int, _Growing]] = {}
+    records.reverse()
+    try:
+        while records:
+            if is_over():
+                raise Stopped
+            _put(apex, records.pop(), grown)
+        nodes = dict[bytes, Node]()
+        for owner in [*grown]:
+            nodes[owner] = {rtype: one.take(rtype) for rtype, one in grown.pop(owner).items()}
+        return nodes
+    finally:
+        empty(records, grown)
+
+
+def _put(apex: bytes, record: Record, grown: dict[bytes, dict[int, _Growing]]) -> None:
+    owner, rtype = record.owner, record.rtype
+    if owner not in grown and not _within(owner, apex):
+        raise Wrong(record.where, f"{names.text(owner)} is outside the zone {names.text(apex)}")
+    here = grown.setdefault(owner, {})
+    one = here.get(rtype)
+    if one is None:
+        one = here[rtype] = _Growing(record.ttl, record.where)
         if dns.rdatatype.is_metatype(dns.rdatatype.RdataType(rtype)):
-            raise Wrong(record.where, f"{kind} is no type of data")
-        here = types.setdefault(owner, set())
-        here.add(rtype)
-        if CNAME in here and len(here - _BESIDE_CNAME) > 1:
-            raise Wrong(record.where, f"{shown} has a CNAME and other records")
+            raise Wrong(record.where, f"{_kind(rtype)} is no type of data")
+        if CNAME in here and len(here.keys() - _BESIDE_CNAME) > 1:
+            raise Wrong(record.where, f"{names.text(owner)} has a CNAME and other records")
         if rtype == SOA and owner != apex:
-            raise Wrong(record.where, f"a SOA record for {shown} in the zone {names.text(apex)}")
-        parts = cut_rdata(record.rdata, rtype)
-        old = by_key.get((owner, rtype))
-        if old is None:
-            by_key[owner, rtype] = old = record.ttl, [], record.where
-        if record.ttl < old[0]:  # RFC 2181, section 5.2: an RRset has one TTL; the least is the safe one
-            by_key[owner, rtype] = old = record.ttl, old[1], old[2]
-        same = owner, rtype, _canonical(parts)
-        if same in known:
-            continue
-        known.add(same)
-        if old[1] and rtype in (SOA, CNAME, DNAME):
-            raise Wrong(record.where, f"{shown} has a second {kind}")
-        old[1].append(parts)
-    return {key: RRset(key[1], ttl, tuple(rdatas), where) for key, (ttl, rdatas, where) in by_key.items()}
+            raise Wrong(record.where, f"a SOA record for {names.text(owner)} in the zone {names.text(apex)}")
+    # RFC 2181, section 5.2: an RRset has one TTL; the least is the safe one.
+    one.ttl = min(one.ttl, record.ttl)
+    parts = cut_rdata(record.rdata, rtype)
+    same = _canonical(parts)
+    if same in one.rdatas:
+        return
+    if one.rdatas and rtype in (SOA, CNAME, DNAME):
+        raise Wrong(record.where, f"{names.text(owner)} has a second {_kind(rtype)}")
+    one.rdatas[same] = parts
+
+
+def _kind(rtype: int) -> str:
+    return dns.rdatatype.to_text(dns.rdatatype.RdataType(rtype))
 
 
 def _canonical(parts: Parts) -> Parts:
