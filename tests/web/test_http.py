@@ -14,6 +14,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kazoo.client import KazooClient
 
 from support.ports import free_port
@@ -23,7 +25,7 @@ from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
 from zkdns.config import Address
 from zkdns.serve.clients import NO_DEMAND
-from zkdns.web.http import Web, read_limit
+from zkdns.web.http import MAX_PORT, Web, read_limit, read_port
 from zkdns.web.pages import MAX_CHANGES
 from zkdns.web.status import Observed
 
@@ -567,3 +569,13 @@ def test_what_the_registry_holds_is_never_markup(live: Zkdns, zk: KazooClient, z
 )
 def test_a_limit_is_the_number_that_stands_there_or_all(text: str, limit: int) -> None:
     assert read_limit(text) == limit
+
+
+@given(number=st.integers(0, 2 * MAX_PORT) | st.integers(0, 10**30), zeros=st.integers(0, 6000))
+def test_a_port_is_the_number_that_stands_there_or_none(number: int, zeros: int) -> None:
+    text = f"{'0' * zeros}{number}"
+    if 0 < number <= MAX_PORT:
+        assert read_port(text) == str(number)
+    else:
+        with pytest.raises(ValueError, match=str(MAX_PORT)):
+            read_port(text)

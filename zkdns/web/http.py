@@ -57,6 +57,8 @@ MAX_HISTORY = 10_000
 BACKLOG_CONNECTIONS = 1024
 """Connections that wait to be accepted (listen(2))."""
 
+_NUMBER = re.compile(r"[0-9]+")
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HEADERS = {
@@ -268,9 +270,10 @@ class Web:
             if service is None:
                 return _json({"error": f"no service {name!r}"}, 404)
             services = {service.name: service}
-        port = query.get("port", "")
-        if port.isascii() and port.isdigit() and not 0 < int(port[:9]) <= MAX_PORT:
-            return _json({"error": f"port is a name, or a number from 1 to {MAX_PORT}"}, 400)
+        try:
+            port = read_port(query.get("port", ""))
+        except ValueError as error:
+            return _json({"error": str(error)}, 400)
         return await self._send(request, partial(target_groups, services.values(), port))
 
     async def _problems(self, request: web.Request) -> web.StreamResponse:
@@ -337,8 +340,22 @@ async def _static(request: web.Request) -> web.Response:
 
 def read_limit(text: str) -> int:
     """ValueError where it is no whole number from 0 up; more than there are is all."""
-    if not re.fullmatch(r"[0-9]+", text):
+    if not _NUMBER.fullmatch(text):
         raise ValueError(f"limit is a whole number from 0 up, not {text[:40]!r}")
+    return _read_number(text)
+
+
+def read_port(text: str) -> str:
+    """A port's name, or its number as it is usually written; ValueError where no port has that number."""
+    if not _NUMBER.fullmatch(text):
+        return text
+    if not 0 < (number := _read_number(text)) <= MAX_PORT:
+        raise ValueError(f"port is a name, or a number from 1 to {MAX_PORT}")
+    return str(number)
+
+
+def _read_number(text: str) -> int:
+    """Of a large one its first digits, which are beyond whatever there is."""
     return int(text.lstrip("0")[:9] or "0")
 
 
