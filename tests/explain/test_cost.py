@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from answers.test_variants import MAP
@@ -28,16 +30,17 @@ def a_service_by_zones(near: str, tags: int) -> Service:
     return a_service(*each, near=near)
 
 
-def cost(service: Service, *changes: str) -> int:
+def cost(*services: Service, changes: Sequence[str] = (), qtype: str = "A") -> int:
     """Of one explanation."""
     answers = Answers(["svc.local"])
     answers.set_topology(parse_topology("map", MAP)[0])
-    answers.put(service)
+    for service in services:
+        answers.put(service)
     snapshot = answers.snapshot()
 
     def ask() -> None:
         explain(
-            snapshot, "web.svc.local", "A",
+            snapshot, "web.svc.local", qtype,
             client="127.0.1.7", changes=changes, forwards=lambda client: False,
         )  # fmt: skip
 
@@ -48,5 +51,22 @@ def cost(service: Service, *changes: str) -> int:
 @pytest.mark.parametrize("near", ["prefer", "balanced"])
 def test_a_change_that_is_tried_costs_no_other_name_of_the_service(near: str) -> None:
     """By where clients stand, the records of each tag's name are arranged for each zone."""
-    bare, tagged = (cost(a_service_by_zones(near, tags), "drain=web/i1") for tags in (0, TAGS))
+    bare, tagged = (cost(a_service_by_zones(near, tags), changes=["drain=web/i1"]) for tags in (0, TAGS))
     assert tagged <= SLACK * bare
+
+
+def a_large(name: str, net: int, many: int, **settings: int) -> Service:
+    """Each of a priority of its own."""
+    each = (an_instance(f"{name}-{n}", f"10.{net}.{n >> 8}.{n & 255}", priority=n) for n in range(many))
+    return a_service(*each, name=name, **settings)
+
+
+def test_why_each_of_many_is_not_given_costs_no_look_at_all_of_them() -> None:
+    """Those that the name leads to in place of its own are as many, and so are those of a lower priority."""
+
+    def costs(many: int) -> tuple[int, int]:
+        led = cost(a_large("web", 1, many), a_large("other", 2, many), changes=["route:web=other"])
+        return led, cost(a_large("web", 1, many, answers=1), qtype="SRV")
+
+    for few, more in zip(costs(50), costs(400), strict=True):
+        assert more <= 9 * few

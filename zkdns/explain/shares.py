@@ -45,6 +45,10 @@ class Shares:
     outside: dict[str, str] = field(default_factory=dict)
     _routed: Set[str] | None = None
     """By path, those that the route gives now; None where the name is none."""
+    _led_to: Set[str] | None = None
+    """The same of all that it leads to."""
+    _priorities: Set[int] = frozenset()
+    """Of those that have a record here."""
 
     def given(self, instance: Instance) -> bool:
         """Whether this answer ever has it."""
@@ -59,8 +63,7 @@ class Shares:
         subject = self.subject
         if instance.path in self.outside:
             return self.outside[instance.path]
-        route = subject.route
-        if route is not None and all(i.path != instance.path for i in route.name.group):
+        if self._led_to is not None and instance.path not in self._led_to:
             return "the name stands for others: it is no target of the route"
         if instance.path not in self._group:
             if subject.kind == "port":
@@ -81,7 +84,7 @@ class Shares:
                 return f"has no {'IPv6' if self.rtype == AAAA else 'IPv4'} address"
         if self.rtype == SRV and not ports_of(instance, subject.port):
             return "has no main port" if subject.port is None else f"has no port named {subject.port}"
-        if any(instance.registration.priority == tier[0].registration.priority for tier in self.tiers):
+        if instance.registration.priority in self._priorities:
             return "past the number of answers that are given"
         return "has no record of this type"
 
@@ -91,8 +94,9 @@ def place(subject: Subject, rtype: int, entry: Entry | None, positive: bool) -> 
     has any record."""
     group = frozenset(i.path for i in subject.group)
     routed = {i.path for tier in subject.serving for i in tier} if subject.route is not None else None
+    led_to = {i.path for i in subject.route.name.group} if subject.route is not None else None
     lowest = min((i.registration.priority for i in subject.group if i.answered), default=0)
-    placing = partial(Shares, subject, rtype, lowest=lowest, _group=group, _routed=routed)
+    placing = partial(Shares, subject, rtype, lowest=lowest, _group=group, _routed=routed, _led_to=led_to)
     if not positive:
         return placing()
     if subject.kind == "instance":
@@ -101,7 +105,8 @@ def place(subject: Subject, rtype: int, entry: Entry | None, positive: bool) -> 
         return placing(dict.fromkeys(group, 0.0))
     service = subject.service
     if service is not None and entry is not None and rtype in DEALT:
-        return placing(*_share_out(subject, service, rtype, entry))
+        dealt = _share_out(subject, service, rtype, entry)
+        return placing(*dealt, _priorities={i.registration.priority for tier in dealt[1] for i in tier})
     given = () if rtype in DEALT else (i for i in subject.group if i.answered)
     return placing({i.path: 0.0 for i in given})
 
