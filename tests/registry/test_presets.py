@@ -12,6 +12,7 @@ import pytest
 from support.placing import arrange_all, read_fixture, summaries
 from zkdns.model import State
 from zkdns.registry import presets
+from zkdns.registry.fields import BadData
 from zkdns.registry.formats import Node
 
 EXPECTED = {
@@ -190,6 +191,100 @@ def test_a_preset_is_a_format_for_a_layout_of_ones_own(name: str) -> None:
 def test_a_presets_header_names_the_source_of_its_fields(name: str) -> None:
     text = Path(presets.__file__).with_name(f"{name}.py").read_text()
     assert "\nSource: " in text.partition('"""')[2].partition('"""')[0]
+
+
+ZOOKEEPER = "server.{}=h{}:2888:3888:participant;0.0.0.0:2181\n"
+MASTER, REGION_SERVER = "/hbase/master", "/hbase/rs/h,16020,1"
+UNREADABLE: list[tuple[str, str, object, str]] = [
+    ("clickhouse", "/shards/a", {"address": "h"}, 'address is "h", not host:port'),
+    ("d2", "/d2/uris/web/h-1", {}, "neither weights nor partitionDesc"),
+    ("d2", "/d2/uris/web/h-1", {"weights": ["http://h:1"]}, "weights is"),
+    ("d2", "/d2/uris/web/h-1", {"weights": {"http://h:1": 656}}, "weight is 656"),
+    ("druid", "/druid/internal-discovery/BROKER/h:1", {"druidNode": []}, "druidNode is [], not an object"),
+    (
+        "druid",
+        "/druid/internal-discovery/BROKER/h:1",
+        {"druidNode": {"host": "h", "plaintextPort": 1, "enablePlaintextPort": 0}},
+        "enablePlaintextPort is 0",
+    ),
+    ("hbase", MASTER, b"", "its data is empty"),
+    ("hbase", MASTER, b"PBUF", "names no server"),
+    ("hbase", MASTER, b"PBU", "PBUF does not stand before it"),
+    ("hbase", REGION_SERVER, b"\xff\0\0\0", "its head goes on past the end"),
+    ("hbase", REGION_SERVER, b"\xff\0\0\0\5mark", "its head goes on past the end"),
+    ("hbase", "/hbase/rs/h,16020", b"", "is not host,port,startcode"),
+    ("hbase", "/hbase/rs/h,16020,x", b"", "is not host,port,startcode"),
+    ("hdfs", "/hadoop-ha/ns/ActiveStandbyElectorLock", b"", "its data is empty"),
+    ("helix", "/pinot/LIVEINSTANCES/node-x", {}, "its name is not host_port"),
+    ("kafka", "/brokers/ids/1", {"endpoints": {"a": "PLAINTEXT://h:1"}}, "not a list of URLs"),
+    ("kratos", "/web/a", {"endpoints": []}, "not a list of URLs"),
+    ("kratos", "/web/a", {"endpoints": ["grpc://h:1"], "metadata": {"weight": "x"}}, "weight is"),
+    ("mesos", "/mesos/json.info_0000000001", {"address": 1}, "address is 1, not an object"),
+    ("patroni", "/service/pg/members/a", {}, "it has no conn_url"),
+    ("patroni", "/service/pg1/leader", b"\xff", "no member's name"),
+    ("patroni", "/service/pg1/leader", b"a" * 1025, "no member's name"),
+    ("pulsar", "/loadbalance/brokers/h:1", {}, "none of the URLs"),
+    ("solr", "/live_nodes/h_solr", b"", "is not host:port_context"),
+    ("solr", "/overseer_elect/leader", {"id": "h:1_solr"}, "not <session>-<node>-n_<sequence>"),
+    ("zookeeper", "/zookeeper/config", b"server.1=h:1\n", "not server.N="),
+    ("zookeeper", "/zookeeper/config", b"\xff", "not UTF-8"),
+    ("zookeeper", "/zookeeper/config", b"v" * (64 * 1024 + 1), "more than 65536 bytes"),
+    (
+        "zookeeper",
+        "/zookeeper/config",
+        "".join(ZOOKEEPER.format(n, n) for n in range(256)).encode(),
+        "more than 255 servers",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "path", "data", "what"), UNREADABLE)
+def test_what_can_not_be_read_is_told_in_words(name: str, path: str, data: object, what: str) -> None:
+    """And is no error of ours."""
+    node = data if isinstance(data, bytes) else json.dumps(data).encode()
+    members = read_fixture(name) if "leader" in path else {}  # without any nobody is to lead
+    arranged = arrange_all(presets.named(name), {**members, path: node})
+    (problem,) = [problem for one in arranged.values() for problem in one.problems]
+    assert (problem.path, what in problem.what) == (path, True), problem
+    assert "error of ours" not in problem.what
+
+
+def test_as_much_as_may_be_is_read() -> None:
+    most = "".join(ZOOKEEPER.format(n, n) for n in range(255)).encode().ljust(64 * 1024)
+    assert (
+        len(arrange_all(presets.named("zookeeper"), {"/zookeeper/config": most})["zookeeper"].instances)
+        == 255
+    )
+
+
+def test_a_node_without_a_number_is_no_vote_for_a_mesos_master() -> None:
+    arranged = arrange_all(presets.named("mesos"), {"/mesos/json.info_x": b"{}"})
+    assert [(one.instances, one.problems) for one in arranged.values()] in ([], [((), ())])
+
+
+def test_patronis_port_is_that_of_its_url_and_postgresqls_where_that_has_none() -> None:
+    for url, port in (("postgres://h:6432/x", 6432), ("postgres://h/x", 5432)):
+        member = {"/service/pg/members/a": json.dumps({"conn_url": url}).encode()}
+        assert summaries(presets.named("patroni"), member)["pg"] == [f"a h:{port} [replica]"]
+
+
+def test_a_namenode_tells_of_which_name_service_it_is() -> None:
+    (one,) = arrange_all(presets.named("hdfs"), read_fixture("hdfs"))["ns1"].instances
+    assert dict(one.registration.meta) == {"nameservice": "ns1"}
+
+
+def test_an_empty_field_of_helix_says_nothing() -> None:
+    znodes = {
+        "/pinot/LIVEINSTANCES/Server_h_80": b"{}",
+        "/pinot/CONFIGS/PARTICIPANT/Server_h_80": b'{"simpleFields": {"HELIX_HOST": "", "HELIX_PORT": ""}}',
+    }
+    assert summaries(presets.named("helix"), znodes)["pinot"] == ["Server_h_80 h:80 [server]"]
+
+
+def test_of_several_places_what_the_first_refuses_is_told() -> None:
+    """Whoever reads bookies by a layout of his own has one place, and may mean either."""
+    with pytest.raises(BadData, match='its name is "nonsense"'):
+        presets.parse(presets.named("bookkeeper"), Node("nonsense", b""))
 
 
 # --- leaders ------------------------------------------------------------------------------------------
