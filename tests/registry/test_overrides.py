@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from support.steps import longest
@@ -197,6 +197,8 @@ def test_what_is_spelled_reads_the_same(order: Override) -> None:
     assert parse(spell(order)) == order
 
 
+@example(".", "..")
+@example("..", "a.b")
 @given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
 def test_the_path_of_any_service_and_id_leads_back_to_them(service: str, id: str) -> None:
     names = path(service, id).removeprefix(ROOT + "/").split("/")
@@ -286,6 +288,46 @@ def test_what_is_taken_in_parts_is_in_force_when_all_is_taken(story: list[str]) 
         assert len(in_parts.by_service().get("web", {})) <= 3
     assert in_parts.by_instance() == at_once.by_instance()
     assert sorted(in_parts.problems()) == sorted(at_once.problems())
+
+
+def test_of_what_is_taken_in_parts_no_more_is_in_force_than_was_taken() -> None:
+    reducer = Overrides()
+    names = tuple(f"i{n}" for n in range(9))
+    reducer.apply(Children(ROOT, ("web",), 1))
+    reducer.apply(Children(f"{ROOT}/web", names, 1))
+    for n, name in enumerate(names):
+        reducer.apply(data(f"{ROOT}/web/{name}", {"drain": True}, n))
+    for taken in (4, 8):
+        assert reducer.take(4)
+        assert len(reducer.by_service()["web"]) <= taken
+    assert not reducer.take(4)
+    assert len(reducer.by_service()["web"]) == len(names)
+
+
+def test_a_node_whose_name_is_spelled_in_two_ways_is_told_once_and_two_nodes_twice() -> None:
+    one, other = Override(drain=True), Override(weight=5)
+    assert codec.once({("a b", "x"): one, ("a%20b", "x"): one}) == {("a b", "x"): one}
+    both = {("a b", "x"): one, ("a%20b", "x"): other}
+    assert codec.once(both) == both
+
+
+@pytest.mark.parametrize("many", [2, 3, 4])
+def test_as_many_as_may_be_stand_and_who_is_beyond_comes_in_when_another_goes(
+    many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(override_nodes, "MAX_OVERRIDES", 3)
+    reducer = Overrides()
+    names = tuple(f"i{n}" for n in range(many))
+    reducer.apply(Children(ROOT, ("web",), 0))
+    for came in range(many + 1):
+        reducer.apply(Children(f"{ROOT}/web", names[:came], came))
+        if came:
+            reducer.apply(data(f"{ROOT}/web/{names[came - 1]}", {"drain": True}, came))
+        assert [id for _, id in reducer.by_instance()] == [*names[: min(came, 3)]]
+        assert len(reducer.problems()) == (came > 3)
+    reducer.apply(Children(f"{ROOT}/web", names[1:], many + 1))
+    assert [id for _, id in reducer.by_instance()] == [*names[1:]]
+    assert not reducer.problems()
 
 
 def test_so_many_overrides_are_read_and_the_rest_is_one_problem(monkeypatch: pytest.MonkeyPatch) -> None:
