@@ -154,7 +154,9 @@ async def test_a_truncated_answer_is_asked_again_over_tcp() -> None:
         whole = await ask(forwarder, query("big.example", "TXT"), limit=65535)
         assert len(said(whole)) == 40
         assert not whole.flags & dns.flags.TC
-        assert [*dict.fromkeys(seen.tcp for seen in up.queries)] == [False, True], "in this order, however often"
+        assert [*dict.fromkeys(seen.tcp for seen in up.queries)] == [False, True], (
+            "in this order, however often"
+        )
 
 
 @pytest.mark.parametrize(("edns", "limit"), [(None, 512), (600, 600), (4096, 1232), (100, 512)])
@@ -392,7 +394,9 @@ async def test_a_reply_that_fits_and_can_not_be_read_is_asked_for_over_tcp_at_on
 
     async with run(script) as up, forwarding(up) as forwarder:
         assert said(await ask(forwarder, "www.example.com")) == ["192.0.2.1"]
-        assert [*dict.fromkeys(seen.tcp for seen in up.queries)] == [False, True], "in this order, however often"
+        assert [*dict.fromkeys(seen.tcp for seen in up.queries)] == [False, True], (
+            "in this order, however often"
+        )
         assert forwarder.forgeries == 1
 
 

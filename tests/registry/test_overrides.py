@@ -330,13 +330,16 @@ def test_as_many_as_may_be_stand_and_who_is_beyond_comes_in_when_another_goes(
     assert not reducer.problems()
 
 
-def test_so_many_overrides_are_read_and_the_rest_is_one_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", [1, -1])
+def test_so_many_overrides_are_read_and_the_rest_is_one_problem(
+    step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(override_nodes, "MAX_OVERRIDES", 3)
     reducer = Overrides()
     names = tuple(f"i{n}" for n in range(9))
     reducer.apply(Children(ROOT, ("web",), 1))
     reducer.apply(Children(f"{ROOT}/web", names, 1))
-    for n, name in enumerate(names):
+    for n, name in enumerate(names[::step]):
         reducer.apply(Data(f"{ROOT}/web/{name}", b'{"drain": true}', Stat(n, n, 0.0, False)))
     assert list(reducer.by_instance()) == [("web", "i0"), ("web", "i1"), ("web", "i2")]
     (problem,) = reducer.problems()

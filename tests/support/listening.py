@@ -28,8 +28,11 @@ class Listening:
         self.web = Web(observed)
         self.address = ("127.0.0.1", free_port())
 
-    async def connect(self, receive: int | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(
+        self, receive: int | None = None, source: str = "127.0.0.1"
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         sock = socket.socket()
+        sock.bind((source, 0))
         if receive is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
         sock.setblocking(False)

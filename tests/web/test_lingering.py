@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 
 import pytest
 
@@ -68,6 +69,21 @@ async def test_it_ends_with_its_client_and_after_its_bytes(monkeypatch: pytest.M
         await asyncio.sleep(0)
         assert len(some) == 1
         endless.send(bytes(1))
+        await until(lambda: not some)
+
+
+async def test_it_ends_with_a_client_that_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With RST, which is an error to who reads."""
+    monkeypatch.setattr(lingering, "SECONDS", 60.0)
+    some = Lingering()
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        client = socket.create_connection(door.getsockname())
+        ours, _ = door.accept()
+        ours.setblocking(False)
+        with ours:
+            some.take(ours, "192.0.2.1")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
         await until(lambda: not some)
 
 

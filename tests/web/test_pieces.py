@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,9 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.listening import Listening
+from support.waiting import until
+from zkdns.config import Address
 from zkdns.web import rows
 from zkdns.web import threads as web_threads
 from zkdns.web.spelling import spell
@@ -170,3 +175,24 @@ def test_what_is_made_as_a_whole_goes_out_in_pieces() -> None:
         each = [*rows.encode(text)]
         assert b"".join(each).decode() == text
         assert len(each) == 1 + max(0, len(text) - 1) // rows.PIECE_BYTES
+
+
+async def test_who_takes_nothing_for_a_while_and_then_reads_on_gets_the_whole() -> None:
+    document = {"rows": ["x" * 1000] * 4000}
+    server = Listening(status=lambda: SimpleNamespace(spell=lambda: document))
+    await server.web.start(Address(*server.address))
+    loop = asyncio.get_running_loop()
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.setblocking(False)
+        await loop.sock_connect(slow, server.address)
+        request = b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        await loop.sock_sendall(slow, request)
+        door = server.web._door
+        assert door is not None
+        await until(lambda: any(each.transport.get_write_buffer_size() for each in door._guests.values()))
+        text = bytearray()
+        while part := await asyncio.wait_for(loop.sock_recv(slow, 1 << 20), 10):
+            text += part
+    await server.web.stop()
+    assert json.loads(text.partition(b"\r\n\r\n")[2]) == document

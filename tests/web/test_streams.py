@@ -84,6 +84,20 @@ async def test_past_the_places_there_are_the_longest_idle_stream_ends_and_the_ot
         writer.close()
 
 
+async def test_who_opens_many_streams_takes_the_place_of_none_in_another_network(
+    server: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.web.listeners, "places", Places(Limits(3)))
+    other = await server.connect(source="127.0.1.1")
+    greedy = [await server.connect() for _ in range(2)]
+    late = await connect_past(server)
+    server.tell("a")
+    assert await ids(other[0], "a") == ["a"]
+    assert b'"a"' not in await asyncio.wait_for(greedy[0][0].read(), 30), "it ended"
+    for _, writer in (other, *greedy, late):
+        writer.close()
+
+
 async def connect_past(server: Listening) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connects where another gives way for it."""
     reader, writer = await asyncio.open_connection(*server.address)
