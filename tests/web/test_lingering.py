@@ -72,7 +72,9 @@ async def test_it_ends_with_its_client_and_after_its_bytes(monkeypatch: pytest.M
         await until(lambda: not some)
 
 
-async def test_it_ends_with_a_client_that_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_ends_with_a_client_that_breaks_off(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """With RST, which is an error to who reads."""
     monkeypatch.setattr(lingering, "SECONDS", 60.0)
     some = Lingering()
@@ -85,6 +87,7 @@ async def test_it_ends_with_a_client_that_breaks_off(monkeypatch: pytest.MonkeyP
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
         await until(lambda: not some)
+    assert not caplog.records
 
 
 async def test_it_ends_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
