@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zkdns.model import Override
-from zkdns.overrides import describe, in_force, lay_route, trim
+from zkdns.overrides import attribute, describe, in_force, lay_route, trim
 from zkdns.routes import Route, parse_route, parse_tiers
 
 
@@ -43,3 +43,11 @@ def test_a_route_that_moves_is_told_with_its_time() -> None:
 
 def test_a_route_without_an_end_uncovers_nothing() -> None:
     assert lay_route(route("new"), route("old"), now=0.0).under is None
+
+
+def test_who_ordered_something_is_told_with_when_until_when_and_why() -> None:
+    assert attribute(Override(drain=True)) == "by an operator"
+    whole = Override(drain=True, until=90.0, why="disk", who="ann", at=30.0)
+    until = "until 1970-01-01 00:01:30Z"
+    assert attribute(whole) == f"by ann at 1970-01-01 00:00:30Z {until}: disk"
+    assert describe(whole) == f"drained {until}, by ann: disk"

@@ -78,6 +78,11 @@ def test_what_would_be_without_a_drain_is_what_its_check_said_last(
     assert said["notes"][0] == f"if undrain=web/a: a is {state}, not drained"
 
 
+def test_of_those_that_are_not_there_nobody_knows_how_they_would_stand() -> None:
+    world = a_world()
+    assert world.pipeline.undrained([("web", "nope"), ("nope", "a")], world.now) == {}
+
+
 @pytest.mark.parametrize("address", ["10.1.0.1", "10.1.0.2"])
 def test_an_address_that_a_route_alone_would_bring_has_its_rows(address: str) -> None:
     said = ask(a_world(), address, "route:alias=web@there", qtype="PTR")

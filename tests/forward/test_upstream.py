@@ -6,13 +6,14 @@ import random
 from collections.abc import Callable
 
 import dns.message
+import dns.rcode
 import dns.rrset
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.config import Address
-from zkdns.forward.resolution import Answered, Attempt, Failed, Resolution, scramble
+from zkdns.forward.resolution import FORGERIES, Answered, Attempt, Failed, Resolution, scramble
 from zkdns.forward.resolvconf import is_local, is_ours, nameservers, parse_upstream, upstreams_of
 from zkdns.forward.upstream import Upstream, order
 from zkdns.model import ConfigError
@@ -224,6 +225,50 @@ def test_one_that_speaks_edns_and_refuses_is_not_asked_again_without() -> None:
     made.set_rcode(4)
     talk.receive(first, made.to_wire(), 0.1)
     assert due(talk, 0.1).upstream is talk.upstreams[1]
+
+
+def test_one_that_does_not_know_our_version_of_edns_is_asked_again_without() -> None:
+    talk = resolution(upstreams(2))
+    first = due(talk, 0.0)
+    made = dns.message.make_response(dns.message.from_wire(first.packet))
+    made.use_edns(0)
+    made.set_rcode(dns.rcode.BADVERS)
+    talk.receive(first, made.to_wire(), 0.1)
+    again = due(talk, 0.1)
+    assert (again.upstream, again.edns) == (talk.upstreams[0], False)
+
+
+def test_one_that_answered_is_not_told_as_silent_whatever_it_said() -> None:
+    talk = after_first(2, lambda first: reply(first, rcode=2))
+    due(talk, 0.1)
+    play(talk)
+    assert talk.log == [(talk.upstreams[0], "SERVFAIL"), (talk.upstreams[1], "timeout")]
+
+
+def test_where_one_said_that_it_can_not_answer_the_dead_are_not_waited_for() -> None:
+    both = upstreams(2)
+    both[1].dead = True
+    talk = resolution(both)
+    first = due(talk, 0.0)
+    talk.receive(first, reply(first, rcode=2), 0.1)
+    assert talk.due(0.1) is None
+    assert isinstance(talk.outcome, Failed)
+
+
+@pytest.mark.parametrize("was_heard", [True, False])
+def test_one_whose_tcp_is_closed_is_dead_unless_it_said_something_itself(was_heard: bool) -> None:
+    talk = resolution(upstreams(1))
+    first = due(talk, 0.0)
+    if was_heard:
+        talk.receive(first, reply(first, tc=True), 0.1)
+    for _ in range(FORGERIES):
+        forged = bytearray(reply(first))
+        forged[0] ^= 1
+        talk.receive(first, bytes(forged), 0.1)
+    second = due(talk, 0.1)
+    assert second.tcp
+    talk.fail(second, "connection refused", 0.2)
+    assert talk.upstreams[0].dead is not was_heard
 
 
 def test_the_case_of_a_name_that_is_lost_is_told_from_a_forgery_whatever_the_type() -> None:

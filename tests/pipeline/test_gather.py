@@ -49,3 +49,13 @@ def test_what_an_override_will_uncover_has_its_views_before_it_does() -> None:
     assert [i.id for i in gatherer.services["web@dc2"].instances] == ["b"]
     finish(gatherer.take(HELD, {"web": route({"web": 1})}))
     assert "web@dc2" not in gatherer.services
+
+
+def test_what_a_registry_that_stands_behind_holds_makes_names_and_gives_no_instance() -> None:
+    gatherer = Gatherer(("dc2",), Wall())
+    for behind in (("web", "only"), ("only",), ()):
+        held = [HELD[0], registry("dc2", *(service(name, "b") for name in behind))]
+        finish(gatherer.take(held, {}))
+        given = {name: [i.id for i in one.instances] for name, one in gatherer.services.items()}
+        views = {f"{name}@dc2": ["b"] for name in behind}
+        assert given == {**{name: [] for name in behind}, "web": ["a"], **views}

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from support.examples import examples
 from support.stepping import NOW, ROOTS, World, an_address
 from zkdns.model import Begin, Children, Data, Event, Session, Stat, Whole
-from zkdns.pipeline.hearing import MAX_UNTAKEN
+from zkdns.pipeline.hearing import MAX_UNTAKEN, Hearing
 from zkdns.pipeline.inputs import ClockSet, Heard
 from zkdns.pipeline.registry import Registry
+from zkdns.pipeline.sessions import SESSION_END_SECONDS
 from zkdns.pipeline.start import Stage
+from zkdns.wall import Wall
 
 MANY = 60
 
@@ -224,3 +226,59 @@ def test_the_first_node_of_a_session_that_is_read_alone_is_not_said_to_be_delete
     world.register("cache")
     world.now += 2.0
     assert not world.pipeline._hearing.awaits_losses(world.now), "what never came keeps no words open"
+
+
+class Breaking:
+    """A registry that falls over what nodes say, until that is mended."""
+
+    name = "r1"
+
+    def __init__(self) -> None:
+        self.is_mended = False
+        self.taken: list[Event] = []
+
+    def steps(self, root: str, event: Event, now: float, grace: float) -> Iterator[None]:
+        if isinstance(event, Data) and not self.is_mended:
+            raise RuntimeError
+        self.taken.append(event)
+        return iter(())
+
+
+OF_A = Data("/services/web/a", b"{}", Stat(1, 1, 0.0, False))
+
+
+@pytest.mark.parametrize(
+    ("event", "is_kept"),
+    [
+        (Begin(), False),
+        (Children("/services/web", ("b",), 2), False),
+        (Children("/services", ("shop",), 2), False),
+        (Children("/services/web", ("a", "b"), 2), True),
+        (Children("/services/shop", (), 2), True),
+    ],
+)
+def test_what_we_fell_over_is_let_go_of_once_it_is_gone_or_read_anew(event: Event, is_kept: bool) -> None:
+    wall, registry = Wall(), Breaking()
+    hearing = Hearing({"r1": registry}, wall, lambda: 0.0, lambda heard, now: None)  # type: ignore[dict-item]
+
+    def hear(*events: Event) -> None:
+        hearing.take(Heard("r1", "/services", events), 0.0)
+
+    hear(OF_A)
+    assert [path for path, _ in wall.problems] == ["/services/web/a"]
+    hear(event)
+    assert bool(wall.problems) is is_kept
+    registry.is_mended = True
+    below = Data("/services/web/a/info", b"", Stat(1, 1, 0.0, False))
+    hear(below)
+    assert registry.taken == [event, *([OF_A] if is_kept else []), below], "it is tried before what is below"
+    assert not wall.problems
+
+
+def test_for_a_moment_after_more_went_than_was_read_losses_are_awaited_whatever_the_clock_is_set_to() -> None:
+    hearing = Hearing({"r1": Breaking()}, Wall(), lambda: 0.0, lambda heard, now: None)  # type: ignore[dict-item]
+    hearing.take(Heard("r1", "/services", (), more_went=True), 10.0)
+    assert hearing.awaits_losses(10.5)
+    hearing.shift(100.0)
+    assert hearing.awaits_losses(110.0 + SESSION_END_SECONDS)
+    assert not hearing.awaits_losses(110.1 + SESSION_END_SECONDS)

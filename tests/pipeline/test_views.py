@@ -83,3 +83,23 @@ def test_of_thousands_those_alone_that_changed_are_made_anew(monkeypatch: pytest
     assert [one.id for one in made if isinstance(one, Instance)] == ["i007"]
     assert sum(now is was for now, was in zip(after.instances, before.instances, strict=True)) == 299
     assert after.instances[7].registration.port == 81
+
+
+def test_a_service_is_found_by_its_name_and_by_its_label_for_as_long_as_it_is_there() -> None:
+    every = Views(())
+
+    def take(*names: str) -> None:
+        held = {name: Service(name, to_label(name), f"/dc1/{name}") for name in names}
+        finish(every.take(PersistentMap(held), {}, NOTHING))
+
+    label = to_label("Web API")
+    take("Web API", "shop")
+    assert [every.find(text) for text in ("Web API", label, "shop", "nope")] == [
+        "Web API",
+        "Web API",
+        "shop",
+        None,
+    ]
+    take("shop")
+    assert [every.find(text) for text in ("Web API", label, "shop")] == [None, None, "shop"]
+    assert not every._by_label.keys() - {"shop"}, "of what is gone nothing is kept"

@@ -114,3 +114,18 @@ def test_a_service_with_more_zones_and_names_than_are_arranged_is_told(
     world.hear("/services", world.data("/services/web", "{}"))
     world.rest()
     assert not world.pipeline.problems
+
+
+def test_a_new_service_that_can_not_be_judged_gives_nobody_until_it_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever of it is drained or down would be given as registered."""
+    break_at(monkeypatch, judge, "steps", lambda service, *rest: len(service.instances) == 2)
+    world = many(2)
+    world.names.add("new")
+    world.publish("new", a=data("10.0.1.1"), b=data("10.0.1.2"))
+    assert world.addresses("new") == []
+    assert [p.path for p in world.pipeline.wall.problems.values()] == ["/services/new"]
+    world.publish("new", a=data("10.0.1.1"), b=data("10.0.1.2"), c=data("10.0.1.3"))
+    assert world.addresses("new") == ["10.0.1.1", "10.0.1.2", "10.0.1.3"]
+    assert not world.pipeline.wall.problems

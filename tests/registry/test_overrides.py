@@ -290,6 +290,14 @@ def test_what_is_taken_in_parts_is_in_force_when_all_is_taken(story: list[str]) 
     assert sorted(in_parts.problems()) == sorted(at_once.problems())
 
 
+def test_the_problem_of_an_override_goes_when_it_is_written_well_or_deleted() -> None:
+    for mended in (data(f"{ROOT}/web/b", {"weight": 5}, 5), Children(f"{ROOT}/web", ("a",), 5)):
+        overrides = fold(*STANDING, data(f"{ROOT}/web/b", {"weight": -1}, 4))
+        assert [problem.path for problem in overrides.problems()] == [f"{ROOT}/web/b"]
+        overrides.apply(mended)
+        assert overrides.problems() == ()
+
+
 def test_of_what_is_taken_in_parts_no_more_is_in_force_than_was_taken() -> None:
     reducer = Overrides()
     names = tuple(f"i{n}" for n in range(9))

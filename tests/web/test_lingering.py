@@ -95,6 +95,7 @@ async def test_it_ends_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     some = Lingering()
     with await take(some):
         await until(lambda: not some)
+    assert not some._places
 
 
 async def test_past_its_number_the_network_with_the_most_loses_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,13 @@ from zkdns.web.pages import Pages
 @pytest.mark.parametrize(
     ("query", "tried", "asked"),
     [
-        ({}, [], ("web.svc.local", "A", None, (), None)),
+        ({}, [], ("web", "A", None, (), None)),
         (
             {"type": "SRV", "client": "10.0.0.9", "at": "5.5"},
             ["drain=web/a", "up=web/b"],
-            ("web.svc.local", "SRV", "10.0.0.9", ("drain=web/a", "up=web/b"), 5.5),
+            ("web", "SRV", "10.0.0.9", ("drain=web/a", "up=web/b"), 5.5),
         ),
-        ({"at": "2026-11-24T14:02:07"}, [], ("web.svc.local", "A", None, (), 1795528927.0)),
+        ({"at": "2026-11-24T14:02:07"}, [], ("web", "A", None, (), 1795528927.0)),
     ],
 )
 def test_an_explanation_is_asked_for_as_the_page_was(
@@ -30,3 +30,16 @@ def test_an_explanation_is_asked_for_as_the_page_was(
     Pages(observed).prepare({"explain": "web", **query}, tried)
     ((name, qtype, client, changes, at), _) = observed.explain.call_args
     assert (name, qtype, client, tuple(changes), at) == asked
+
+
+def test_the_changes_of_an_hour_are_shown_and_of_one_service_those_of_a_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_000_000.0)
+    observed = MagicMock()
+    observed.status.return_value.services = {}
+    observed.status.return_value.zones = ("svc.local",)
+    Pages(observed).prepare({"service": "gone"}, [])
+    asked = [call.args[0] for call in observed.history.call_args_list]
+    assert [(one.service, one.since) for one in asked] == [("gone", 913_600.0), ("", 996_400.0)]
+    assert observed.beside.call_args.args == ("gone",), "it may still be in somebody's cache"

@@ -105,8 +105,8 @@ def place(subject: Subject, rtype: int, entry: Entry | None, positive: bool) -> 
         return placing(dict.fromkeys(group, 0.0))
     service = subject.service
     if service is not None and entry is not None and rtype in DEALT:
-        dealt = _share_out(subject, service, rtype, entry)
-        return placing(*dealt, _priorities={i.registration.priority for tier in dealt[1] for i in tier})
+        fields = _share_out(subject, service, rtype, entry)
+        return placing(*fields, _priorities={i.registration.priority for tier in fields[1] for i in tier})
     given = () if rtype in DEALT else (i for i in subject.group if i.answered)
     return placing({i.path: 0.0 for i in given})
 
