@@ -27,6 +27,7 @@ from zkdns.dns.packet import Query
 from zkdns.dns.types import A
 from zkdns.forward.pending import Pending
 from zkdns.model import Instance, ListenError, Registration, Service, ServiceSettings
+from zkdns.serve.clients import ClientTable
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.engine import LIMITS, NativeEngine, PythonEngine
 from zkdns.serve.listen.bind import KERNEL_UNSENT_BYTES
@@ -683,6 +684,21 @@ async def test_a_client_that_closes_leaves_its_place_at_once(server: Server) -> 
         client.close()
         await until(lambda: server.open == 0)
     assert server.engine.closed().total() == 0, "it was not we who ended it"
+
+
+async def test_a_client_that_was_reset_before_it_was_taken_is_nobody_and_asks_nothing(server: Server) -> None:
+    dispatcher = server.engine.dispatcher
+    dispatcher.note_clients(ClientTable())
+    for _ in range(9):  # what asks here and now is taken by a loop of ours when all of them are gone
+        with socket.create_connection((server.address.host, server.address.port), PATIENCE) as gone:
+            gone.sendall(framed(query()))
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client = await server.connect()
+    assert (await client.ask(query()))[:2] == query()[:2]
+    assert {row.client for row in server.engine.told(None, None)().rows} <= {"127.0.0.1"}
+    await until(lambda: server.open == 1)
+    if type(server.engine) is PythonEngine:
+        assert server.engine.counts().total() == 1
 
 
 async def test_after_the_end_nothing_is_looked_at_any_more() -> None:

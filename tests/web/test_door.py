@@ -69,6 +69,27 @@ async def test_of_what_a_client_sends_little_is_taken_at_a_time() -> None:
     assert max(sizes) <= READ_BYTES
 
 
+async def test_one_that_was_reset_before_it_was_taken_asks_nothing_and_takes_no_place() -> None:
+    came: list[bytes] = []
+
+    class Taker(Greeter):
+        def data_received(self, data: bytes) -> None:
+            came.append(data)
+
+    async with opened(Taker) as (one, address):
+        for _ in range(9):  # the door looks when all of them are gone
+            with socket.create_connection(address, 30) as gone:
+                gone.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        _, writer = await asyncio.open_connection(*address)
+        writer.write(b"x")
+        await until(lambda: came != [])
+        assert came == [b"x"]
+        assert [each.client for each in one._guests.values()] == ["127.0.0.1"]
+        assert len(one.places) == 1
+        writer.close()
+
+
 async def test_a_connection_that_never_asks_whole_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "SWEEP_SECONDS", 0.01)
     monkeypatch.setattr(guest, "REQUEST_SECONDS", 0.05)

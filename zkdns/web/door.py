@@ -76,7 +76,7 @@ class Door:
             loser.cut()
 
     def farewell(self, guest: Guest) -> None:
-        del self._guests[guest.transport]
+        self._guests.pop(guest.transport, None)  # one that was reset before it was taken never came in
         self.places.release(guest)
 
     async def _accept(self, sock: socket.socket) -> None:

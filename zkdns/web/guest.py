@@ -80,7 +80,12 @@ class Guest(asyncio.Protocol):
         self.transport = transport
         self.transport.max_size = READ_BYTES  # asyncio's own is 256 KiB
         peer = transport.get_extra_info("peername")
-        self.client = str(peer[0]) if peer else ""
+        if (
+            not peer
+        ):  # it was reset before it was taken: nobody knows whose it was, and nobody waits for a reply
+            self.cut()
+            return
+        self.client = str(peer[0])
         self.owes_since = self._unread_since = asyncio.get_running_loop().time()
         self._host.welcome(self)
 

@@ -222,7 +222,12 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = transport
         self._transport.set_write_buffer_limits(high=0)
         peer = transport.get_extra_info("peername")
-        self._client = peer[0].partition("%")[0] if peer else ""
+        if (
+            not peer
+        ):  # it was reset before it was taken: nobody knows whose it was, and nobody waits for a reply
+            self._transport.abort()
+            return
+        self._client = peer[0].partition("%")[0]
         self.active = self._now()
         is_short = self._listener.lacking.is_short_for(transport.get_extra_info("socket"))
         self._listener.dismiss(self._listener.open.take(self, self._client, is_short=is_short), "limit")
