@@ -15,6 +15,8 @@ from zkdns.web.library import HttpProcessingError, web
 ASKED = {
     "nothing there": b"GET /nope HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "no method of it": b"POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n",
+    "an expectation": b"GET /health HTTP/1.1\r\nHost: localhost\r\nExpect: much\r\n\r\n",
+    "an expectation of nothing": b"GET /nope HTTP/1.1\r\nHost: localhost\r\nExpect: much\r\n\r\n",
     "no HTTP": b"GARBAGE\r\n\r\n",
     "too long": b"GET /health HTTP/1.1\r\nHost: localhost\r\nA: " + b"x" * 9000 + b"\r\n\r\n",
 }

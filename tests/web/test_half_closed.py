@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -37,6 +38,20 @@ async def test_all_that_it_asked_before_its_end_is_answered(path: str, server: L
     replies = await asyncio.wait_for(reader.read(), 10)
     assert replies.count(b"HTTP/1.1 200") == 5
     writer.close()
+
+
+@pytest.mark.parametrize("head", [b"", b"Expect: 100-continue\r\n"], ids=["nothing", "100 Continue"])
+async def test_one_that_is_gone_before_it_is_answered_is_told_of_by_no_line(
+    head: bytes, server: Listening, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        with socket.create_connection(server.address, 30) as gone:
+            await until(lambda: len(server.web._door.places) == 1)  # type: ignore[union-attr]
+            gone.sendall(b"GET /nope HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % head)
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        await until(lambda: not server.web._door.places)  # type: ignore[union-attr]
+        await asyncio.sleep(0.01)
+    assert not caplog.records
 
 
 async def test_what_never_comes_whole_is_not_waited_for(server: Listening) -> None:

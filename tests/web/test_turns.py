@@ -85,8 +85,11 @@ def test_probes_share_turns_with_probes_alone(request_line: bytes, is_one: bool)
     assert whose("198.51.100.1", is_probe=True) != probe
 
 
+@pytest.mark.parametrize(
+    ("head", "said"), [(b"", b'{"health":"ok"}'), (b"Expect: much\r\n", b'{"error":"expectation failed"}')]
+)
 async def test_requests_that_were_sent_behind_each_other_have_turns_of_their_own(
-    monkeypatch: pytest.MonkeyPatch,
+    head: bytes, said: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spell, begun = http._json, Counter[int]()
     server = Listening()
@@ -100,10 +103,10 @@ async def test_requests_that_were_sent_behind_each_other_have_turns_of_their_own
         monkeypatch.setattr(http, "_json", counting)
         connections = [await asyncio.open_connection(*server.address) for _ in range(12)]
         for _, writer in connections:
-            writer.write(ASK * 6)
+            writer.write(ASK.replace(b"\r\n\r\n", b"\r\n" + head + b"\r\n") * 6)
         for reader, writer in connections:
             for _ in range(6):
-                await reader.readuntil(b'{"health":"ok"}')
+                await reader.readuntil(said)
             writer.close()
     assert begun.total() == 12 * 6
     assert max(begun.values()) <= REQUESTS_PER_TURN

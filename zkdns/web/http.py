@@ -27,7 +27,7 @@ from zkdns.web import rows, shapes
 from zkdns.web.door import Door, is_own_host
 from zkdns.web.events import Listeners, Stream
 from zkdns.web.guest import READ_BYTES
-from zkdns.web.library import HttpProcessingError, web
+from zkdns.web.library import OfOurs, web
 from zkdns.web.moments import read_moment
 from zkdns.web.pages import Pages, refuse_too_many
 from zkdns.web.prometheus_sd import target_groups
@@ -86,9 +86,9 @@ class Web:
     async def start(self, address: Address, hosts: Iterable[str] = ()) -> None:
         """Bind and serve. `hosts`: names by which browsers may know us. ConfigError where the address can't
         be had."""
-        app = self._make_app(frozenset(host.lower().removesuffix(".") for host in hosts))
+        names = frozenset(host.lower().removesuffix(".") for host in hosts)
         self._runner = web.AppRunner(
-            app,
+            self._make_app(),
             access_log=None,
             handle_signals=False,
             shutdown_timeout=1.0,
@@ -99,7 +99,9 @@ class Web:
             logger=log,
         )
         await self._runner.setup()
-        assert self._runner.server is not None  # noqa: S101  (it was set up)
+        server = self._runner.server
+        assert server is not None  # noqa: S101  (it was set up)
+        server.request_handler = partial(self._take_up, server.request_handler, names)
         try:
             # Shared like the DNS sockets, so that a restart may overlap.
             stream = bind(address, socket.SOCK_STREAM)
@@ -107,27 +109,25 @@ class Web:
             stream.listen(BACKLOG_CONNECTIONS)
         except OSError as error:
             raise refused("--http", str(address), error) from None
-        self._door = Door(self._runner.server)
+        self._door = Door(server)
         self._door.open(stream)
         self._sampler = asyncio.create_task(self._pages.sample(partial(self._threads.run, "")))
 
-    def _make_app(self, names: frozenset[str]) -> web.Application:
-        """What is at which path, for those whom the door lets in."""
+    async def _take_up(self, handle: Handler, names: frozenset[str], request: Any) -> web.StreamResponse:
+        """All that is done about a request that was read whole, in its turn. It stands around the
+        application, which answers who expects something (RFC 9110, section 10.1.1) before any middleware."""
+        guest = self._door.guest(request.transport) if self._door is not None else None
+        if guest is None:
+            return await _guard(request, handle, names)
+        await guest.begin(is_probe=request.path in PROBES)
+        try:
+            return await _guard(request, handle, names)
+        finally:
+            guest.end(is_whole=request.content.is_eof())
 
-        @web.middleware
-        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if request.match_info.http_exception is not None:
-                vars(request.match_info.route).clear()  # a cycle for each path at which nothing is
-            guest = self._door.guest(request.transport) if self._door is not None else None
-            if guest is None:
-                return await _guard(request, handler, names)
-            await guest.begin(is_probe=request.path in PROBES)
-            try:
-                return await _guard(request, handler, names)
-            finally:
-                guest.end(is_whole=request.content.is_eof())
-
-        app = web.Application(middlewares=[guard], client_max_size=1 << 16)
+    def _make_app(self) -> web.Application:
+        """What is at which path."""
+        app = web.Application(client_max_size=1 << 16)
         app.router.add_get("/health", self._health)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/metrics", self._metrics)
@@ -209,7 +209,11 @@ class Web:
 
     def _asked(self, request: web.Request, *, is_long: bool = False) -> Asked:
         guest = self._door.guest(request.transport) if self._door is not None else None
-        return Asked(self._threads, lambda: guest is not None and guest.has_ended, is_long=is_long)
+        return Asked(
+            self._threads,
+            lambda: request.transport is None or (guest is not None and guest.has_ended),
+            is_long=is_long,
+        )
 
     async def _explain(self, request: web.Request) -> web.StreamResponse:
         query = request.query
@@ -321,14 +325,7 @@ class Web:
         self.listeners.tell(changes)
 
 
-class _OfOurs(logging.Filter):
-    """A request that can't be read is its client's affair: a line for each would let anyone fill the log."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
-
-
-log.addFilter(_OfOurs())
+log.addFilter(OfOurs())
 
 
 async def _static(request: web.Request) -> web.Response:
@@ -376,12 +373,12 @@ async def _guard(request: web.Request, handler: Handler, names: frozenset[str]) 
         if "Host" in request.headers and not is_own_host(request.headers["Host"], names):
             error = "this server is no such host: ask it by address, or name the host in http_hosts"
             response = _json({"error": error}, 421)
-        elif (missing := request.match_info.http_exception) is not None:
-            raise missing
         else:
             response = await handler(request)
     except web.HTTPException as error:
         error.__traceback__ = None  # its frames know what it is of, which knows it
+        if request.match_info.http_exception is not None:
+            vars(request.match_info.route).clear()  # a cycle for each path at which nothing is
         response = _json({"error": error.reason.lower()}, error.status)
         if allow := error.headers.get("Allow"):
             response.headers["Allow"] = allow

@@ -8,12 +8,13 @@ files served here: `aiohttp.web_fileresponse` would read the machine's list of t
 
 from __future__ import annotations
 
+import logging
 import mimetypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["HttpProcessingError", "web"]
+__all__ = ["HttpProcessingError", "OfOurs", "web"]
 
 
 @contextmanager
@@ -57,3 +58,11 @@ def _tell(
 
 
 web.RequestHandler.handle_error = _tell  # type: ignore[method-assign, assignment]
+
+
+class OfOurs(logging.Filter):
+    """A request that can't be read is its client's affair, and so is who has gone: a line for each would let
+    anyone fill the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | ConnectionError))
