@@ -17,12 +17,15 @@ from support.tables import Answers
 from zkdns.answers.table import Entry
 from zkdns.config import Address
 from zkdns.dns import names
+from zkdns.dns.packet import Query
+from zkdns.forward.pending import Pending
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve.batch import SLOTS, Batch
-from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.dispatch import Dispatcher, Outcome
 from zkdns.serve.listen import udp
 from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.udp import IN_A_ROW, UdpListener
+from zkdns.serve.request import Request
 from zkdns.turn import ALONE_SECONDS, FEW, TURN_SECONDS
 
 WEB = names.wire("web.svc.local")
@@ -96,6 +99,47 @@ async def test_a_reply_leaves_from_the_address_that_was_asked(way: str, bound: s
             for reply, source in await receive(sock, 5):
                 assert source[:2] == (asked, port)
                 assert reply[3] & 15 == 0
+
+
+ALL_NODES = socket.inet_pton(socket.AF_INET6, "ff02::1")
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "in turns"])
+async def test_what_was_asked_of_all_nodes_is_answered_from_an_address_of_ours(
+    alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 4291, section 2.7: nothing leaves from ff02::1. The native engine does the same. A link that has
+    such addresses is no test's: here the kernel is made to say so."""
+    receive_all = Batch.receive
+
+    def receive_from_link(batch: Batch, first: int = 0) -> int:
+        count = receive_all(batch, first)
+        for at in (64 * k + 16 for k in range(first, first + count)):
+            batch.controls[at : at + 16] = ALL_NODES
+        return count
+
+    monkeypatch.setattr(Batch, "receive", receive_from_link)
+    monkeypatch.setattr(udp, "_are_of_one", lambda clients: alone)
+    late = numbered(7, names.wire("late.svc.local"))
+    upstream = Pending(Query(late))
+    dispatcher = Dispatcher(answers().table)
+    conclude = dispatcher._conclude
+
+    def wait(request: Request, answer: Callable[[Request], Outcome]) -> Outcome:
+        return upstream if request.packet == late else conclude(request, answer)
+
+    monkeypatch.setattr(dispatcher, "_conclude", wait)
+    async with listening("::", dispatcher) as (_, port):
+        with client("::1") as sock:
+            for query in (*map(numbered, range(6)), late):
+                sock.sendto(query, ("::1", port))
+            got = await receive(sock, 6)
+            upstream.deliver(b"\0\7late")
+            got += await receive(sock, 1)
+    assert {source[0] for _, source in got} == {"::1"}
+    assert sorted(reply[1] for reply, _ in got) == [0, 1, 2, 3, 4, 5, 7]
+    assert not dispatcher.dropped
+    assert udp._source([(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, ALL_NODES + b"\1\0\0\0")]) == []
 
 
 async def test_two_clients_that_ask_two_addresses_at_once_each_get_their_own(way: str) -> None:

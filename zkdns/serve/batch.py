@@ -134,10 +134,13 @@ class Batch:
 
     def forget_interface(self, k: int) -> None:
         """Leave of the k-th datagram's PKTINFO the address alone: routing chooses the interface of
-        the reply, as of any other (RFC 3542, section 6); a link-local address needs its own."""
+        the reply, as of any other (RFC 3542, section 6); a link-local address needs its own. Nothing leaves
+        from an address of many (RFC 4291, section 2.7): of such, nothing is left."""
         data = k * _CONTROL + 16
-        if self.family == socket.AF_INET:
+        if self.family == socket.AF_INET:  # of these the kernel tells an address of ours
             self.controls[data : data + 4] = b"\0\0\0\0"
+        elif self.controls[data] == 0xFF:
+            self._control_sizes[k] = 0
         elif bytes(self.controls[data : data + 2]) != b"\xfe\x80":
             self.controls[data + 16 : data + 20] = b"\0\0\0\0"
 
@@ -229,6 +232,8 @@ class Batch:
 
     def source_of(self, kept: Datagram) -> list[tuple[int, int, bytes]]:
         """The same of one that was kept."""
+        if not kept.control:
+            return []
         if self.family == socket.AF_INET:
             return [(socket.IPPROTO_IP, _IP_PKTINFO, kept.control[16:28])]
         return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, kept.control[16:36])]
@@ -236,6 +241,8 @@ class Batch:
     def source(self, k: int) -> list[tuple[int, int, bytes]]:
         """The ancillary data that makes a later reply leave from where the k-th query came to."""
         self.forget_interface(k)
+        if not self._control_sizes[k]:
+            return []
         data = k * _CONTROL + 16
         if self.family == socket.AF_INET:
             return [(socket.IPPROTO_IP, _IP_PKTINFO, bytes(self.controls[data : data + 12]))]

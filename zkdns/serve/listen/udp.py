@@ -383,7 +383,7 @@ def _source(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, byt
             # in_pktinfo: interface, address to send from, address in the header. Without the
             # interface, routing decides, as it would for any reply.
             return [(level, kind, b"\0\0\0\0" + data[8:12] + b"\0\0\0\0")]
-        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO and data[0] != 0xFF:  # of many
             scoped = data[:2] == b"\xfe\x80"  # a link-local address means nothing without its interface
             return [(level, kind, data if scoped else data[:16] + b"\0\0\0\0")]
     return []
