@@ -224,3 +224,68 @@ impl Running {
         (sums, nanoseconds as f64 / 1e9)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::Cache;
+    use crate::places::Token;
+    use crate::socket::Origin;
+    use std::time::Duration;
+
+    const BUFFER: i32 = 1 << 14;
+
+    fn running() -> (Running, Arc<Shared>) {
+        let shared = Arc::new(Shared::new(16, Arc::new(Cache::new(0, 0, 0.0))).expect("shared"));
+        let (running, wanted) = (Running::default(), ["127.0.0.1:0", "127.0.0.2:0"]);
+        let limits = Limits { connections: 10, bytes: 1 << 20, idle: Duration::from_secs(10) };
+        let bound = running.start(&shared, &wanted.map(|at| at.parse().unwrap()), 1, BUFFER, limits);
+        assert_eq!(bound.map_err(|(at, error)| format!("{at}: {error}")).unwrap().len(), 2);
+        (running, shared)
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore)]
+    fn what_could_not_be_sent_is_counted_each_time_whoever_it_was_for() {
+        let (running, shared) = running();
+        let peer = "127.0.0.1:0".parse().unwrap(); // nobody is at port 0
+        let datagram = |socket| Way::Datagram { socket, origin: Origin { peer, local: None } };
+        let stream = Way::Stream { thread: 0, token: Token { place: 0, turn: 0 }, peer };
+        for sent in 1..=2 {
+            let ways = [datagram(0), datagram(7), stream]; // of a thread that is not there; one is, and may say
+            running.send(ways.into_iter().map(|way| (way, &b"reply"[..])));
+            assert_eq!(running.totals()["unsent"], 2 * sent);
+        }
+        running.close(&shared);
+        running.send([(stream, &b"reply"[..])].into_iter());
+        assert_eq!(running.totals()["unsent"], 5);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore)]
+    fn what_is_told_of_all_threads_is_of_each_of_them() {
+        let (running, shared) = running();
+        running.leave(&shared);
+        for (_, counters) in running.counters() {
+            counters.unsent.add(1);
+            counters.nanoseconds.add(500_000_000);
+            counters.told.lock().forgotten = 1;
+        }
+        let threads = running.counters().len() as u64;
+        assert_eq!(running.totals()["unsent"], threads);
+        assert_eq!(running.told(None, None).1, threads);
+        assert_eq!(running.latency().1, threads as f64 / 2.0);
+
+        let mut missed = 0;
+        for worker in lock(&running.workers).iter() {
+            // It has left the others, and hears itself alone by now.
+            for _ in 0..500 {
+                let _ = worker.socket.udp.send(&[0; 1000]);
+            }
+            assert!(worker.socket.missed() > 0);
+            missed += worker.socket.missed();
+        }
+        assert_eq!(running.totals()["missed"], missed);
+        running.close(&shared);
+    }
+}
