@@ -97,3 +97,14 @@ def test_with_creator_what_a_server_holds_is_read_by_all_and_changed_by_its_own_
             eventually(lambda: "ZooKeeper refuses" in caplog.text)
             eventually(lambda: refused.view(f"{zk_root}/servers").get(path) == b"1")
         connected(OURS).set(path, b"by an operator who has the login")
+
+
+def test_a_login_of_a_scheme_that_the_ensemble_does_not_know_is_told_at_once(
+    zookeeper: ZooKeeperServer, zk_root: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    unknown = ZooKeeperSettings(auth="nonsense:top-secret")
+    with pytest.raises(connect.Unreachable, match="refuses the login") as refused:
+        connect.connect(zookeeper.hosts, unknown)
+    with Mirrored(zookeeper.hosts, zk_root, settings=unknown, watchdog=0.3) as it:
+        eventually(lambda: (now := it.mirror.status()).refused and now.trouble == connect.NO_LOGIN)
+    assert "top-secret" not in f"{refused.value}{caplog.text}"

@@ -41,6 +41,8 @@ ERRNO = re.compile(r"\[Errno -?[0-9]+\] ")
 
 DEMANDS = "this ZooKeeper demands a login that zookeeper.auth doesn't give"
 
+NO_LOGIN = "it refuses the login of zookeeper.auth; does it know logins of that scheme?"
+
 DROPPED = "Connection dropped: "
 REFUSED_SOCKET = f"{DROPPED}socket connection error: "
 """How kazoo begins what a socket complained of while it was opened."""
@@ -98,7 +100,7 @@ class Reasons(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
         if text.startswith("AUTH_FAILED closing: "):
-            text = text.removeprefix("AUTH_FAILED closing: ")
+            text = text.removeprefix("AUTH_FAILED closing: ") or NO_LOGIN
             self.refused = True
         elif text.startswith(REFUSED_SOCKET) or (text.startswith(DROPPED) and self._turned_away):
             text = add_cure(text)
