@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import gc
 import selectors
 import socket
 import sys
@@ -166,3 +168,23 @@ def test_where_the_loop_is_another_nothing_is_preferred() -> None:
         prefer(asyncio.get_running_loop(), 12345)
 
     asyncio.run(ask())
+
+
+def test_a_loop_that_could_not_be_made_ends_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    """asyncio would close what it never had, as Python lets go of it."""
+    unraisable: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda what: unraisable.append(what.exc_value))
+
+    def lack(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    for broken in ("socket.socketpair", "select.epoll"):
+        with monkeypatch.context() as scarce:
+            scarce.setattr(broken, lack)
+            with pytest.raises(OSError, match="Too many"):
+                Loop()
+        gc.collect()
+    assert not unraisable
+    assert not recwarn.list

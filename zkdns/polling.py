@@ -98,11 +98,19 @@ class Selector(selectors.BaseSelector):
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """asyncio's, with this selector."""
+    """asyncio's, with this selector. OSError: descriptors are lacking."""
+
+    _closed = True
+    """Until it is made: asyncio closes as it goes what was not closed, and shows a traceback of ours."""
 
     def __init__(self) -> None:
         self.selector = Selector()
-        super().__init__(self.selector)
+        try:
+            super().__init__(self.selector)
+        except OSError:
+            self._closed = True
+            self.selector.close()
+            raise
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

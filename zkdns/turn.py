@@ -8,7 +8,8 @@ sockets brought.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Final
 
 TURN_SECONDS: Final = 0.0001
@@ -25,6 +26,15 @@ def go_on(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> asyncio.
     """Have work that had its turn go on behind all that is ready by then: asyncio puts what is called `soon`
     before what its sockets bring, and timers after that."""
     return loop.call_later(0, work)
+
+
+async def take_turns(steps: Iterable[None], clock: Callable[[], float] = time.perf_counter) -> None:
+    """Until none is left, so many steps in each turn as it has time for."""
+    end = clock() + TURN_SECONDS
+    for _ in steps:
+        if clock() >= end:
+            await asyncio.sleep(0)
+            end = clock() + TURN_SECONDS
 
 
 class NextTurn:

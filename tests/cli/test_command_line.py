@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -313,3 +314,46 @@ def test_what_a_command_imports_is_never_walked_by_the_collector(monkeypatch: py
         assert gc.isenabled()
     finally:
         gc.unfreeze()
+
+
+HUNG_UP = """
+import os, signal, sys
+from zkdns import cli
+load = cli._load
+def hang_up(module):
+    os.kill(os.getpid(), signal.SIGHUP)
+    return load(module)
+cli._load = hang_up
+cli.main(sys.argv[1:])
+"""
+
+
+def test_a_hangup_while_a_server_is_imported_has_it_read_its_settings_again(tmp_path: Path) -> None:
+    """It ended the start, silently: who deploys writes a file and sends it, be the server up or not."""
+    registry = tmp_path / "registry.toml"
+    registry.write_text("")
+    serve = (
+        sys.executable,
+        "-c",
+        HUNG_UP,
+        "serve",
+        "--registry",
+        f"file:{registry}",
+        "--listen",
+        "127.0.0.1:0",
+        "--http",
+        "",
+    )
+    with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        try:
+            assert any("reload: done" in line for line in server.stderr)
+        finally:
+            server.terminate()
+            server.stderr.read()
+    assert server.returncode == 0
+
+
+def test_a_hangup_ends_other_commands() -> None:
+    ran = subprocess.run([sys.executable, "-c", HUNG_UP, "check"], capture_output=True, check=False)
+    assert (ran.returncode, ran.stderr) == (-signal.SIGHUP, b"")

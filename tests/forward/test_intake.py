@@ -12,6 +12,7 @@ import pytest
 
 from support.waiting import until
 from zkdns.forward.intake import Intake
+from zkdns.steps import finish
 from zkdns.turn import TURN_SECONDS
 
 
@@ -92,7 +93,7 @@ async def test_at_the_end_all_of_it_is_taken_up() -> None:
     worked = Worked(1.0)
     for n in range(5):
         worked.intake.put(partial(worked.take, n))
-    worked.intake.finish()
+    finish(worked.intake.finish())
     assert worked.taken == [*range(5)]
 
 

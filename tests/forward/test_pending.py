@@ -9,6 +9,7 @@ import dns.message
 from support.waiting import until
 from zkdns.dns.packet import Query
 from zkdns.forward.pending import Deliveries, Pending
+from zkdns.steps import finish
 from zkdns.turn import TURN_SECONDS
 
 QUERY = Query(dns.message.make_query("www.example.com", "A").to_wire())
@@ -62,7 +63,7 @@ async def test_whoever_still_waits_at_the_end_is_told_then() -> None:
     deliveries = Deliveries(lambda pending: None, lambda: now)
     deliveries.do(waiting, deliver)
     assert len(told) == 1
-    deliveries.finish()
+    finish(deliveries.finish())
     assert told == waiting
 
 

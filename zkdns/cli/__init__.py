@@ -11,6 +11,7 @@ import gc
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -126,6 +127,8 @@ def commands() -> None:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit."""
     _mend_streams()
+    if [*(sys.argv[1:] if args is None else args)][:1] == ["serve"]:
+        _keep_hangups()
     code, line = _run(args)
     if line:
         try:
@@ -137,6 +140,12 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         code = _leave_the_pipe()
     sys.exit(code)
+
+
+def _keep_hangups() -> None:
+    """SIGHUP has a server read its settings again, and would end it before it says so: the kernel keeps one
+    that comes while it is imported."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 
 def _mend_streams() -> None:

@@ -42,6 +42,7 @@ from zkdns.forward.sockets import allow_many_sockets
 from zkdns.forward.stored import Kept, Stored, Wanted, key_of, size_of
 from zkdns.forward.upstreams import Upstreams, UpstreamStatus
 from zkdns.lack import Lack
+from zkdns.turn import take_turns
 
 log = logging.getLogger("zkdns.forward")
 
@@ -122,9 +123,8 @@ class Forwarder:
         self._questions.is_stopping = True
         await self._questions.wait(wait)
         await self._upstreams.stop()
-        self._questions.end()
-        self._intake.finish()
-        self._deliveries.finish()
+        for rest in (self._questions.end(), self._intake.finish(), self._deliveries.finish()):
+            await take_turns(rest)
         await asyncio.sleep(0)
         self._questions.close()
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from zkdns.line import Line
+from zkdns.steps import Steps
 from zkdns.turn import TURN_SECONDS, NextTurn
 
 Outcome = TypeVar("Outcome")
@@ -92,10 +93,11 @@ class Intake:
         self._begun.put(whose, _Work(work, then, _always))
         self._start()
 
-    def finish(self) -> None:
-        """Take up all that waits, now."""
+    def finish(self) -> Steps[None]:
+        """Take up all that waits."""
         while self._waiting:
             self._waiting.popleft()()
+            yield
 
     def _start(self) -> None:
         while not self._is_busy and (self._begun or self._large):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from zkdns.dns.packet import Query
 from zkdns.line import Line
+from zkdns.steps import Steps
 from zkdns.turn import TURN_SECONDS, go_on
 
 log = logging.getLogger("zkdns.forward")
@@ -76,10 +77,11 @@ class Deliveries:
         if self._next is None:
             self._go()
 
-    def finish(self) -> None:
-        """Deliver all that is left, now."""
+    def finish(self) -> Steps[None]:
+        """Deliver all that is left."""
         while self._waiting:
             self._deliver()
+            yield
 
     def _go(self) -> None:
         end = self._clock() + TURN_SECONDS

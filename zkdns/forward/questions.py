@@ -24,6 +24,7 @@ from zkdns.forward.transport import Transport
 from zkdns.forward.upstream import order
 from zkdns.forward.upstreams import Upstreams
 from zkdns.line import Line
+from zkdns.steps import Steps
 from zkdns.turn import go_on
 
 log = logging.getLogger("zkdns.forward")
@@ -126,14 +127,17 @@ class Questions:
         while self._asked and self._clock() < end:  # noqa: ASYNC110  (many flights, one clock of our own)
             await asyncio.sleep(0.02)
 
-    def end(self) -> None:
+    def end(self) -> Steps[None]:
         """What is left is not answered any more."""
         self._unsent = Line()
         for asked in list(self._asked.values()):
+            if self.find(asked.key, asked.rd) is not asked:
+                continue  # it was answered meanwhile
             if asked.transport is not None:
                 asked.transport.end(STOPPING)
             else:
                 self._finish(asked, STOPPING)
+            yield
 
     def close(self) -> None:
         self._readers.stop()

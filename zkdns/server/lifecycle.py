@@ -143,6 +143,8 @@ class Server:
         for sig in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(sig, self._ask_stop)
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
+        # One may have come before there was a handler.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         self._loop.set_exception_handler(self.lack.handle)
         await self.start()
         try:
