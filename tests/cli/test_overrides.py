@@ -18,6 +18,7 @@ from zkdns.cli import overrides as cli_overrides
 from zkdns.lists import MAX_NEAR
 from zkdns.model import Override
 from zkdns.registry import overrides
+from zkdns.registry.labels import to_label
 from zkdns.roots import OVERRIDES, SERVERS
 
 pytestmark = pytest.mark.zookeeper
@@ -342,6 +343,25 @@ def test_a_route_that_is_laid_is_no_override_of_an_instance(
     rows = {row.split()[0]: row for row in operator.run("services").splitlines()}
     assert "stands for web=3 Data_Base=1" in rows["laid"]
     assert "stands for web" in rows["moved"]
+
+
+def test_a_route_is_laid_over_the_service_that_has_the_label(
+    operator: Operator, zk: KazooClient, zk_root: str
+) -> None:
+    for name in ("Web_App", "web.app"):  # neither has the label that both fold to
+        zk.create(f"{zk_root}/{name}/a", b'{"address": "10.0.0.7"}', makepath=True)
+    for typed, meant in (
+        ("data-base", "Data_Base"), ("DATA-base", "Data_Base"), ("Data_Base", "Data_Base"), ("WEB", "web"),
+        (to_label("Web_App", 1), "Web_App"), ("web-app", "web-app"), ("none", "none"),
+    ):  # fmt: skip
+        operator.run("route", typed, f"{typed}=3", "web=1")
+        assert json.loads(zk.get(overrides.node(meant))[0])["to"] == [{typed: 3, "web": 1}]
+        assert json.loads(operator.run("route", typed, "--json"))["routes"][0]["service"] == meant
+        assert operator.run("route", typed, "--end").startswith(f"{meant}: ended")
+    # What is laid over a label that nobody had keeps it, whoever registers.
+    operator.run("route", "new-one", "web")
+    zk.create(f"{zk_root}/New_One/a", b'{"address": "10.0.0.8"}', makepath=True)
+    assert operator.run("route", "new-one", "--end").startswith("new-one: ended")
 
 
 def test_a_standalone_server_s_own_node_is_not_called_an_unused_folder(

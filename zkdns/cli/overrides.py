@@ -138,6 +138,22 @@ class Operator:
         one = held[registry]
         return one if own[:1] in ([], [registry]) else replace(one, name=view_key(one.name, registry))
 
+    def name_of(self, service: str) -> str:
+        """As registered, where a service goes by its label: what is laid over the label would be another
+        service, to which that label then belongs. The same where there is none, or a route is laid there."""
+        names: set[str] = set()
+        for url in self._settings.registry:
+            with suppress(Failure, Refused, Unreachable):
+                names |= self._names(url)
+        name = find_name(names, service)
+        if name in (None, service) or self._has_route(service):
+            return service
+        return name
+
+    def _has_route(self, service: str) -> bool:
+        node = self.nodes.get(overrides.node(service))
+        return node is not None and bool(node.data.strip())
+
     def settings_of(self, service: str) -> ServiceSettings:
         """What the service's own node says; the defaults where there is none, or its registry is away."""
         for url in self._settings.registry:
@@ -155,10 +171,9 @@ class Operator:
                 known = self._names(url)
                 if find_name(known, target.service) is not None:
                     return True
-            node = None if target.registry else self.nodes.get(overrides.node(target.service))
+            return not target.registry and self._has_route(target.service)
         except (Failure, Refused, Unreachable):
             return True
-        return node is not None and bool(node.data.strip())
 
     def as_servers_have_it(self) -> Settings:
         """The settings with the `--failover` of the registered servers, where none was given."""

@@ -75,6 +75,7 @@ def command(
     route = _parse(fields) if fields else None
     notes: list[str] = []
     with overrides.operate(load()) as operator:
+        service = operator.name_of(service)
         if route is None:
             before, after = operator.change(service, "", lambda held, now: None)
             if before is None:
