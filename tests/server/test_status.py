@@ -70,7 +70,7 @@ def observer(tmp_path: Path) -> Observer:
         life,  # type: ignore[arg-type]
         pipeline,
         SimpleNamespace(  # type: ignore[arg-type]
-            errors=20,
+            faults=20,
             mirrors=mirrors,
             zookeepers={},
             lacks=("no port is free",),

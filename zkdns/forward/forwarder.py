@@ -226,14 +226,18 @@ class Forwarder:
         if network is not None:
             self._room.take(network)
             pending.then(partial(self._leave_room, network))
-        if asked is not None:
-            self.joined += 1
-        else:
-            asked = Asked(key, rd, client, network, stale=stale)
-            if stale is not None:
-                asked.patience = self._patience.set(STALE_AFTER, partial(self._lose_patience, asked))
-            self._questions.start(asked)
-        asked.wait(pending, network)
+        try:
+            if asked is not None:
+                self.joined += 1
+            else:
+                asked = Asked(key, rd, client, network, stale=stale)
+                if stale is not None:
+                    asked.patience = self._patience.set(STALE_AFTER, partial(self._lose_patience, asked))
+                self._questions.start(asked)
+            asked.wait(pending, network)
+        except Exception:
+            pending.deliver(b"")  # it has left its room, and is answered by who asked for it
+            raise
         return pending
 
     def _leave_room(self, network: bytes, reply: bytes) -> None:
@@ -247,9 +251,9 @@ class Forwarder:
             self._questions.start(Asked(key, True, None))
 
     def _finish(self, asked: Asked, outcome: Answered | Failed) -> None:
-        if asked.patience is not None:
-            asked.patience.cancel()
         try:
+            if asked.patience is not None:
+                asked.patience.cancel()
             self._conclude(asked, outcome, self._clock())
         except Exception:
             self._fail(asked)

@@ -84,12 +84,14 @@ class Deliveries:
             yield
 
     def _go(self) -> None:
-        end = self._clock() + TURN_SECONDS
-        while self._waiting:
-            self._deliver()
-            if self._clock() >= end:
-                break
-        self._next = go_on(asyncio.get_running_loop(), self._go) if self._waiting else None
+        try:
+            end = self._clock() + TURN_SECONDS
+            while self._waiting:
+                self._deliver()
+                if self._clock() >= end:
+                    break
+        finally:  # whatever we fall over: else nobody would be told any more
+            self._next = go_on(asyncio.get_running_loop(), self._go) if self._waiting else None
 
     def _deliver(self) -> None:
         pending, deliver = self._waiting.take()

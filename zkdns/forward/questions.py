@@ -107,9 +107,9 @@ class Questions:
 
     def start(self, asked: Asked) -> None:
         """It is sent when its network's turn comes."""
+        self._unsent.put(asked.whose, asked)
         self._asked[in_flight_key(asked.key, asked.rd)] = asked
         self._load.start(asked.client)
-        self._unsent.put(asked.whose, asked)
         if self._next_send is None:
             self._next_send = asyncio.get_running_loop().call_soon(self._send_some)
 
@@ -143,15 +143,17 @@ class Questions:
         self._readers.stop()
 
     def _send_some(self) -> None:
-        for _ in range(min(STARTS_PER_TURN, len(self._unsent))):
-            asked = self._unsent.take()
-            try:
-                if self.find(asked.key, asked.rd) is asked:  # else it was given up
-                    self._send(asked)
-            except Exception:
-                log.exception("a question could not be asked: %s", asked.key.hex())
-                self._finish(asked, OURS)
-        self._next_send = go_on(asyncio.get_running_loop(), self._send_some) if self._unsent else None
+        try:
+            for _ in range(min(STARTS_PER_TURN, len(self._unsent))):
+                asked = self._unsent.take()
+                try:
+                    if self.find(asked.key, asked.rd) is asked:  # else it was given up
+                        self._send(asked)
+                except Exception:
+                    log.exception("a question could not be asked: %s", asked.key.hex())
+                    self._finish(asked, OURS)
+        finally:  # whatever we fall over: else none would be sent any more
+            self._next_send = go_on(asyncio.get_running_loop(), self._send_some) if self._unsent else None
 
     def _send(self, asked: Asked) -> None:
         upstreams = order(self._upstreams.all)

@@ -87,17 +87,21 @@ class Transport:
         if self._over:
             return
         self._over = True
-        if self._alarm is not None:
-            self._alarm.cancel()
-        for sock in self._sockets.values():
-            self._readers.close(sock)
-        self._sockets.clear()
+        try:
+            self._let_go()
+        finally:  # else its place would be taken for good
+            self._done(outcome)
+
+    def _let_go(self) -> None:
+        while self._sockets:
+            self._readers.close(self._sockets.popitem()[1])
         if self._streams:
             current = asyncio.current_task()
             for task in self._streams:
                 if task is not current:
                     task.cancel()
-        self._done(outcome)
+        if self._alarm is not None:
+            self._alarm.cancel()
 
     def _send(self, attempt: Attempt) -> None:
         if attempt.tcp:

@@ -125,6 +125,8 @@ class Prober:
         sockets: int = SOCKETS,
         named: Callable[[str], checks.Probe] = checks.named,
     ) -> None:
+        self.faults = 0
+        """Errors of ours, each of which costs one probe."""
         self._tell = tell
         self._salt = salt
         self._lack, self._lack_of_ports = Lack(), Lack()
@@ -217,8 +219,19 @@ class Prober:
 
     def _fire(self) -> None:
         self._timer = None
+        now = asyncio.get_running_loop().time()
+        try:
+            self._start_some(now)
+        except Exception as error:  # ours: it costs the one that it met, and the others are probed
+            self._note(error)
+            self._arm(now)
+
+    def _note(self, error: BaseException) -> None:
+        log.error("a health check met an error of our own", exc_info=error)
+        self.faults += 1
+
+    def _start_some(self, now: float) -> None:
         loop = asyncio.get_running_loop()
-        now = loop.time()
         for _ in range(DUE):
             if not self._queue or self._queue[0][0] > now:
                 break
@@ -261,8 +274,11 @@ class Prober:
     def _done(self, scheduled: _Scheduled, task: asyncio.Task[None]) -> None:
         self._running.discard(scheduled)
         self._lanes.done(scheduled.lane, scheduled.service, scheduled)
-        if task.cancelled() and self._is_wanted(scheduled):
-            self._postpone(scheduled)  # it gave its place to another's: it says nothing
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._note(error)
+        if (error is not None or task.cancelled()) and self._is_wanted(scheduled):
+            self._postpone(scheduled)  # where it gave its place to another's it says nothing either
         self._arm(asyncio.get_running_loop().time())
 
     def _is_wanted(self, scheduled: _Scheduled) -> bool:
@@ -298,7 +314,10 @@ class Prober:
         self._enqueue(scheduled)
         scheduled.verdict = Verdict(target.path, not why, why)
         for one in list(scheduled.asking.values()):
-            self._tell_one(scheduled, one)
+            try:
+                self._tell_one(scheduled, one)
+            except Exception as error:
+                self._note(error)
 
     def _tell_one(self, scheduled: _Scheduled, target: Target) -> None:
         verdict = scheduled.verdict

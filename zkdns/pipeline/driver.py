@@ -120,6 +120,11 @@ class Driver:
         return Resolved(filed.addresses, filed.ttl)
 
     @property
+    def faults(self) -> int:
+        """Errors of ours in what was due, and over probes."""
+        return self.errors + (self._prober.faults if self._prober is not None else 0)
+
+    @property
     def mirrors(self) -> tuple[Mirror, ...]:
         """One for each ensemble."""
         return tuple(self._mirrors.values())

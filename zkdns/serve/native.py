@@ -257,8 +257,10 @@ class Native:
         taken = self._taken
         if taken is not None:
             self._flushing = True  # below, all at once
-            self._take_until(taken, self._tick() + TURN_SECONDS)
-            self._flush()
+            try:
+                self._take_until(taken, self._tick() + TURN_SECONDS)
+            finally:
+                self._flush()
         if self._due is not None and self.cache is not None:
             for key in self.cache.take_due():
                 self._due(key)

@@ -162,12 +162,14 @@ class Waker:
             self._next = asyncio.get_running_loop().call_soon(self._wake_some)
 
     def _wake_some(self) -> None:
-        for _ in range(min(WAKES_PER_TURN, len(self._line))):
-            stream = next(iter(self._line))
-            del self._line[stream]
-            stream.wake()
-        self._next = None
-        self.wake(())
+        try:
+            for _ in range(min(WAKES_PER_TURN, len(self._line))):
+                stream = next(iter(self._line))
+                del self._line[stream]
+                stream.wake()
+        finally:
+            self._next = None
+            self.wake(())
 
 
 class Listeners:

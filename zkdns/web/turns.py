@@ -60,7 +60,9 @@ class Turns:
     def _take_turns(self) -> None:
         self._next.is_asked = False
         self._left = REQUESTS_PER_TURN
-        while self._left and self._line:
-            self._left -= self._line.take().take_turn()
-        if self._line:
-            self._next.ask()
+        try:
+            while self._left and self._line:
+                self._left -= self._line.take().take_turn()
+        finally:
+            if self._line:
+                self._next.ask()

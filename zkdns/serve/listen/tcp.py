@@ -175,14 +175,16 @@ class TcpListener:
 
     def _end_some(self) -> None:
         loop = asyncio.get_running_loop()
-        for _ in range(min(ENDED_PER_TURN, len(self._leaving))):
-            connection = self._leaving.popleft()
-            if connection.has_gone:
-                connection.close()
-            elif connection in self.open and self._is_idle(connection, loop.time()):
-                self.dismiss(connection, "idle")
-        if self._leaving:
-            go_on(loop, self._end_some)
+        try:
+            for _ in range(min(ENDED_PER_TURN, len(self._leaving))):
+                connection = self._leaving.popleft()
+                if connection.has_gone:
+                    connection.close()
+                elif connection in self.open and self._is_idle(connection, loop.time()):
+                    self.dismiss(connection, "idle")
+        finally:
+            if self._leaving:
+                go_on(loop, self._end_some)
 
     def _is_idle(self, connection: Connection, now: float) -> bool:
         return now - connection.active >= self._idle + (OWED if connection.waiting else 0)
@@ -190,10 +192,10 @@ class TcpListener:
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
+        self._sweeping = loop.call_later(min(1.0, self._idle / 2), self._sweep)
         for connection in self.open:
             if self._is_idle(connection, now):
                 self.let_leave(connection)
-        self._sweeping = loop.call_later(min(1.0, self._idle / 2), self._sweep)
 
 
 class Connection(asyncio.BufferedProtocol):

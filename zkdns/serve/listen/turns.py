@@ -103,13 +103,15 @@ class Turns:
         self._next.is_asked = False
         self.at_once = PROMPT_SECONDS
         self.begin(TURN_SECONDS)
-        if self._favours < FAVOURS and self._take(self._came.take, len(self._came), FEW):
-            self._favours += 1
-        else:
-            self._favours = 0
-            self._take(self._going_on.popleft, len(self._going_on), MESSAGES_PER_TURN)
-        if self._came or self._going_on:
-            self._next.ask()
+        try:
+            if self._favours < FAVOURS and self._take(self._came.take, len(self._came), FEW):
+                self._favours += 1
+            else:
+                self._favours = 0
+                self._take(self._going_on.popleft, len(self._going_on), MESSAGES_PER_TURN)
+        finally:
+            if self._came or self._going_on:
+                self._next.ask()
 
     def _take(self, take: Callable[[], HasTurns], count: int, most: int) -> bool:
         """Let so many have their turn, of so many messages each. Returns whether the time was over."""
