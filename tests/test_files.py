@@ -87,3 +87,14 @@ def test_a_file_that_would_be_waited_for_is_none_to_read() -> None:
             pass
     with pytest.raises(OSError, match="not a regular file"):
         read_bounded(path, 100)
+
+
+def test_a_file_of_which_a_part_was_never_written_is_read_so_far_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"x" * MIB)
+    os.truncate(path, 3 * MIB)
+    with pytest.raises(OSError, match="never written"):
+        read_bounded(path, 4 * MIB)
+    assert read_bounded(path, 4 * MIB, may_have_holes=True)[0] == b"x" * MIB
+    with pytest.raises(OSError, match="larger than"):
+        read_bounded(path, 2 * MIB, may_have_holes=True)

@@ -40,10 +40,15 @@ def mark_of(status: os.stat_result) -> Mark:
 
 
 def read_bounded(
-    path: Path, max_bytes: int, look: Callable[[bytes], None] | None = None
+    path: Path,
+    max_bytes: int,
+    look: Callable[[bytes], None] | None = None,
+    *,
+    may_have_holes: bool = False,
 ) -> tuple[bytes, Mark]:
     """All of a regular file, and its mark as of before the reading: a change after it is seen next time.
-    `look`: is shown how it begins, and may raise: of what is none of ours nothing more is read."""
+    `look`: is shown how it begins, and may raise: of what is none of ours nothing more is read.
+    `may_have_holes`: it is read as far as anything was written; else it is refused."""
     # O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
@@ -54,12 +59,29 @@ def read_bounded(
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         if look is not None:
             look(os.pread(handle, LOOK_BYTES, 0))
-        data = b"" if status.st_size > max_bytes else file.read(max_bytes + 1)
+        end = _first_hole(handle, status.st_size)
+        if end < status.st_size and not may_have_holes:
+            raise OSError(errno.EINVAL, "a part of it was never written", str(path))
+        most = max_bytes + 1 if end >= status.st_size else end
+        data = b"" if status.st_size > max_bytes else file.read(most)
         if data is None:  # it would wait, as /proc/kmsg does, which is a regular file
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         if status.st_size > max_bytes or len(data) > max_bytes:
             raise OSError(errno.EFBIG, f"larger than {max_bytes // MIB} MiB", str(path))
         return data, mark_of(status)
+
+
+def _first_hole(handle: int, size: int) -> int:
+    """Where nothing was ever written (lseek(2)), as after a power cut: it reads as zeros, and a file that has
+    no more than its name may be as large as anything. What can't be told has none."""
+    if not size:
+        return size  # /proc, and the like
+    try:
+        return os.lseek(handle, 0, os.SEEK_HOLE)
+    except OSError:
+        return size
+    finally:
+        os.lseek(handle, 0, os.SEEK_SET)
 
 
 def create_aside(path: Path) -> BinaryIO:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
+import tracemalloc
 import zlib
 from pathlib import Path
 
 import pytest
 
+from zkdns.files import MIB
 from zkdns.model import Change
 from zkdns.pipeline import journal_reading
 from zkdns.pipeline.journal import OutOfReach, Query, Record
@@ -106,14 +109,14 @@ def test_a_segment_that_is_gone_or_not_ours_to_read_costs_itself(
 ) -> None:
     """Its writer removes the oldest, while others are read."""
     gone = journal_reading.segments(three)[1]
-    real = journal_reading.read_bounded
+    real = journal_reading.read_file
 
-    def read(path: Path, most: int) -> object:
+    def read(path: Path) -> object:
         if path == gone:
             raise error
-        return real(path, most)
+        return real(path)
 
-    monkeypatch.setattr(journal_reading, "read_bounded", read)
+    monkeypatch.setattr(journal_reading, "read_file", read)
     assert times(three) == [0.0, 10.0, 20.0, 60.0, 70.0, 80.0]
     with pytest.raises(OutOfReach):
         journal_reading.read_world(three, BEGAN + 45)
@@ -124,3 +127,20 @@ def test_a_segment_that_is_gone_or_not_ours_to_read_costs_itself(
 def test_lines_that_are_no_objects_are_damaged_ones() -> None:
     for text in (b"[1]", b"5", b'"k"', b"null", b'{"x":1}'):
         assert [line.kind for line in read_lines(b"%08x %s\n" % (zlib.crc32(text), text))] == [DAMAGED]
+
+
+def test_what_was_never_written_of_a_segment_is_not_read(tmp_path: Path) -> None:
+    """A power cut may leave its length and not its end, and of a name alone a gigabyte of zeros was read."""
+    write(tmp_path, SEGMENTS, BEGAN, change(BEGAN + 1))
+    path, empty = SEGMENTS.path(tmp_path, BEGAN), SEGMENTS.path(tmp_path, BEGAN + 50)
+    empty.touch()
+    os.truncate(empty, 512 * MIB)
+    with path.open("r+b") as file:
+        file.truncate(512 * MIB)
+    tracemalloc.start()
+    try:
+        assert [one.at for one in read_changes(tmp_path, Query()).changes] == [BEGAN + 1]
+        assert {*find_damage(tmp_path).values()} == {"the end of this part of the journal was never written"}
+        assert tracemalloc.get_traced_memory()[1] < MIB
+    finally:
+        tracemalloc.stop()

@@ -10,10 +10,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from zkdns.files import MIB, create_aside, read_bounded
+from zkdns.files import MIB, create_aside
 from zkdns.model import Change
 from zkdns.pipeline import journal_lines
-from zkdns.pipeline.journal_dated import MAX_BYTES, SET_BACK, Dated
+from zkdns.pipeline.journal_dated import SET_BACK, Dated, read_file
 
 OFTEN = Dated("often-")
 FILES = 4
@@ -80,4 +80,4 @@ class Aside:
 
 def changes_of(path: Path) -> Iterator[Change]:
     """What is in a file. OSError where it can't be read."""
-    return journal_lines.changes_in(journal_lines.read_lines(read_bounded(path, MAX_BYTES)[0]))
+    return journal_lines.changes_in(journal_lines.read_lines(read_file(path)[0]))

@@ -14,10 +14,18 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from zkdns.files import MIB
+from zkdns.files import MIB, read_bounded
 
 MAX_BYTES = 1024 * MIB
 """What is read of one."""
+
+
+def read_file(path: Path) -> tuple[bytes, bool]:
+    """As much of it as was ever written, and whether that is all: a power cut may leave room at its end, and
+    nothing in it. OSError."""
+    data, mark = read_bounded(path, MAX_BYTES, may_have_holes=True)
+    return data, len(data) >= mark.size
+
 
 SUFFIX = ".zkdns"
 

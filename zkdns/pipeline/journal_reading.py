@@ -14,13 +14,12 @@ from itertools import chain, takewhile
 from pathlib import Path
 from typing import Final
 
-from zkdns.files import read_bounded
 from zkdns.lists import plural
 from zkdns.model import Change
 from zkdns.pipeline import journal, journal_lines
 from zkdns.pipeline.journal import History, Query, World
 from zkdns.pipeline.journal_aside import OFTEN, changes_of
-from zkdns.pipeline.journal_dated import MAX_BYTES
+from zkdns.pipeline.journal_dated import read_file
 from zkdns.pipeline.journal_files import SEGMENTS
 from zkdns.pipeline.journal_merge import TOGETHER
 from zkdns.pipeline.journal_shares import SUMMED_EVERY, is_sum
@@ -97,7 +96,8 @@ def find_damage(directory: Path) -> dict[str, str]:
     damage = {}
     for path in segments(directory):
         try:
-            lines = sum(line.kind == journal_lines.DAMAGED for line in _lines(path))
+            data, is_whole = read_file(path)
+            lines = sum(line.kind == journal_lines.DAMAGED for line in journal_lines.read_lines(data))
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -105,6 +105,8 @@ def find_damage(directory: Path) -> dict[str, str]:
         else:
             if lines:
                 damage[path.name] = f"{plural(lines, 'line')} of the journal can't be read"
+            elif not is_whole:
+                damage[path.name] = "the end of this part of the journal was never written"
     return damage
 
 
@@ -136,4 +138,4 @@ def _led_to(path: Path) -> list[journal_lines.Line]:
 
 
 def _lines(path: Path) -> Iterator[journal_lines.Line]:
-    return journal_lines.read_lines(read_bounded(path, MAX_BYTES)[0])
+    return journal_lines.read_lines(read_file(path)[0])

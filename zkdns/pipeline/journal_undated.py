@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from zkdns.files import create_aside, read_bounded, sync_directory
+from zkdns.files import create_aside, sync_directory
 from zkdns.pipeline import journal_lines
-from zkdns.pipeline.journal_dated import MAX_BYTES, Dated
+from zkdns.pipeline.journal_dated import Dated, read_file
 
 FIRST: Final = 1_767_225_600.0
 """2026, when the first journal was written: a clock that tells an earlier time was not set."""
@@ -49,7 +49,7 @@ def date_files(of: Dated, paths: Sequence[Path], by: float) -> None:
     """These are followed by the same with other names. OSError where that is not possible: those that are
     left stay as they are."""
     for path in paths:
-        data = read_bounded(path, MAX_BYTES)[0]
+        data = read_file(path)[0]
         after = of.path(path.parent, of.began_at(path) + by)
         try:
             with create_aside(after) as file:
