@@ -199,6 +199,8 @@ WALLS: dict[str, tuple[float, ...]] = {
         overrides.MAX_WHO_CHARACTERS,
     ),
     "replicas that `drain --wait` asks at a time, and tells as away": (holders.MAX_THREADS, drain.MAX_TOLD),
+    "MiB of their replies that it takes at a time, of all together; services whose routes lead to the "
+    "instance": (holders.MAX_TOLD_BYTES / MIB, holders.MAX_NAMES),
     "KiB of an override, of a replica's node": (overrides.MAX_BYTES / 1024, replica.MAX_BYTES / 1024),
     "ballots of replicas that are read; MiB of one unpacked, votes, KiB of a line": (
         ballots.MAX_REPLICAS,

@@ -72,11 +72,15 @@ def test_a_redirect_is_not_followed() -> None:
     assert failure.value.message == f"{url}: 302 Found"
 
 
-def test_of_what_has_no_end_no_more_is_read_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "MAX_REPLY_BYTES", 100_000)
-    body = asking._read(Endless())
+def test_of_what_has_no_end_no_more_is_read_than_may_be() -> None:
+    body = asking._read(Endless(), 100_000)
     assert 100_000 < len(body) <= 100_000 + 65_536
-    assert asking._parse(body) is None
+
+
+def test_a_reply_that_is_longer_than_may_be_is_told_in_words() -> None:
+    with saying(OK + b"\r\n{}".ljust(3000)) as url, pytest.raises(Failure) as failure:
+        asking.get_dated(url, "/api/v1/status", {}, {}, 2.0, 2048)
+    assert failure.value.message == f"{url}: its reply is longer than 2 KiB"
 
 
 def test_one_that_speaks_no_tls_is_told_in_words() -> None:

@@ -13,8 +13,11 @@ from zkdns.cli.asking import Told as Reply
 from zkdns.cli.holders import (
     ASK_SECONDS,
     HOPELESS_SECONDS,
+    MAX_NAMES,
     MAX_THREADS,
+    MAX_TOLD_BYTES,
     NO_TIME,
+    ROW_BYTES,
     STILL_GIVES,
     Outcome,
     Vigil,
@@ -47,6 +50,8 @@ class World:
         self.later: list[tuple[float, Callable[[], object]]] = []
         self.takes: dict[str, float] = {}
         """By URL, the seconds that each of its replies takes."""
+        self.most: set[int] = set()
+        """Bytes that a reply may have."""
         patch.setattr(holders.asking, "get_dated", self._get)
         patch.setattr(holders.told, "ask", self._told)
 
@@ -57,14 +62,16 @@ class World:
             raise Failure(one.away)
         return one
 
-    def _get(self, url: str, path: str, *_: object) -> Reply:
+    def _get(self, url: str, path: str, asked: object, shape: object, patience: float, most: int) -> Reply:
+        self.most.add(most)
         one = self._heard(url)
         if path.endswith("/routes"):
             return Reply({"routes": one.routes}, 0.0)
         instances = [{"id": "a", "state": state, "zone": one.zone} for state in one.states]
         return Reply({"ttl": one.ttls[path.rpartition("/")[2]], "instances": instances}, 0.0)
 
-    def _told(self, url: str, name: str, **_: object) -> tuple[Told, float]:
+    def _told(self, url: str, name: str, *, timeout: float, most: int) -> tuple[Told, float]:
+        self.most.add(most)
         one = self._heard(url)
         rows = tuple(row for row in one.rows if row.service == name)
         return Told(rows, one.forgotten), self.now + one.clock
@@ -261,8 +268,8 @@ def test_one_that_names_ever_more_to_be_asked_for_is_away_when_the_time_is_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rogue = Replica(row("forged", -1))
-    rogue.routes = [{"service": f"s{n}", "tiers": [{"web": 1}]} for n in range(1000)]
-    rogue.ttls |= {f"s{n}": 0 for n in range(1000)}
+    rogue.routes = [{"service": f"s{n}", "tiers": [{"web": 1}]} for n in range(MAX_NAMES - 1)]
+    rogue.ttls |= {f"s{n}": 0 for n in range(MAX_NAMES - 1)}
     world = World(monkeypatch, one=Replica(), rogue=rogue)
     world.takes = {"rogue": 1.0}
     outcome, at = world.wait(10.0, ttl=1)
@@ -284,3 +291,32 @@ def test_however_many_are_registered_few_are_asked_at_a_time(monkeypatch: pytest
     monkeypatch.setattr(holders, "ThreadPoolExecutor", Threads)
     World(monkeypatch, **{f"r{n}": Replica() for n in range(10 * MAX_THREADS)}).wait()
     assert made == [MAX_THREADS]
+
+
+def test_each_replica_may_tell_the_same_part_of_what_one_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may write under /zkdns/servers says how many there are, and what they tell."""
+    for count in (1, 64):
+        world = World(monkeypatch, **{f"r{n}": Replica() for n in range(count)})
+        assert world.wait()[0].is_over
+        assert world.most == {MAX_TOLD_BYTES // count}
+
+
+def test_one_that_tells_of_clients_without_end_is_away_and_none_of_them_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It names ever more services, each with as many clients as a reply has room for."""
+    monkeypatch.setattr(holders, "MAX_TOLD_BYTES", 10 * ROW_BYTES)
+    liar = Replica(*(row(f"c{n}", -1, service=f"s{n % 2}") for n in range(6)))
+    liar.routes = [{"service": f"s{n}", "tiers": [{"web": 1}]} for n in range(2)]
+    liar.ttls |= {"s0": TTL, "s1": TTL}
+    world = World(monkeypatch, real=Replica(row("x", -1)), liar=liar)
+    outcome, at = world.wait()
+    assert outcome.unheard == {"liar": "liar: it tells of more than 5 clients"}
+    assert (outcome.is_over, left(outcome), at) == (True, ["x"], 2 * TTL)
+
+
+def test_one_whose_routes_lead_from_names_without_end_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    liar = Replica()
+    liar.routes = [{"service": f"s{n}", "tiers": [{"web": 1}]} for n in range(MAX_NAMES)]
+    outcome, _ = World(monkeypatch, real=Replica(), liar=liar).wait()
+    assert outcome.unheard == {"liar": f"liar: routes of more than {MAX_NAMES} services lead to it there"}

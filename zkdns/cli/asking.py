@@ -70,9 +70,14 @@ def get(server: str, path: str, asked: Mapping[str, Value], shape: Shape) -> dic
 
 
 def get_dated(
-    server: str, path: str, asked: Mapping[str, Value], shape: Shape, timeout: float = TIMEOUT
+    server: str,
+    path: str,
+    asked: Mapping[str, Value],
+    shape: Shape,
+    timeout: float = TIMEOUT,
+    most: int = MAX_REPLY_BYTES,
 ) -> Told:
-    """The same, with the time at which it was said."""
+    """The same, with the time at which it was said. `most`: bytes of the reply."""
     given = {key: value for key, value in asked.items() if value}
     query = urlencode(given, doseq=True)
     parts = urlsplit(server)
@@ -83,11 +88,11 @@ def get_dated(
     try:
         with closing(connection), _ended_at(deadline, connection):
             connection.request("GET", f"{parts.path}{path}?{query}")
-            response = connection.getresponse()
-            if response.status != HTTPStatus.OK:
-                kind_of = NotThere if response.status == HTTPStatus.NOT_FOUND else Failure
-                raise kind_of(f"{server}: {_told(response, path)}")
-            body, date = _read(response), response.headers.get("Date", "")
+            with connection.getresponse() as response:
+                if response.status != HTTPStatus.OK:
+                    kind_of = NotThere if response.status == HTTPStatus.NOT_FOUND else Failure
+                    raise kind_of(f"{server}: {_told(response, path)}")
+                body, date = _read(response, most), response.headers.get("Date", "")
     except Failure:
         raise
     except Exception as error:  # http.client has errors of many kinds for what is no HTTP
@@ -95,6 +100,8 @@ def get_dated(
         raise Failure(
             f"{server}: " + (f"no answer in {timeout:g} s" if is_late else _reason(error))
         ) from None
+    if len(body) > most:
+        raise Failure(f"{server}: its reply is longer than {most >> 10} KiB")
     try:
         at = parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError):
@@ -162,10 +169,10 @@ def _ended_at(deadline: float, connection: HTTPConnection) -> Iterator[None]:
         timer.cancel()
 
 
-def _read(response: HTTPResponse) -> bytes:
+def _read(response: HTTPResponse, most: int) -> bytes:
     """All of it, or as much as is more than may be."""
     parts = bytearray()
-    while len(parts) <= MAX_REPLY_BYTES and (part := response.read1(65_536)):
+    while len(parts) <= most and (part := response.read1(65_536)):
         parts += part
     return bytes(parts)
 
@@ -204,7 +211,7 @@ def _reason(error: Exception) -> str:
 
 def _parse(body: bytes) -> dict[str, Any] | None:
     try:
-        reply = json.loads(body) if len(body) <= MAX_REPLY_BYTES else None
+        reply = json.loads(body)
     except (ValueError, RecursionError):
         return None
     return reply if isinstance(reply, dict) else None

@@ -35,6 +35,15 @@ HOPELESS_SECONDS: Final = 15.0
 MAX_THREADS: Final = 64
 """Replicas that are asked at a time: whoever may write under /zkdns/servers says how many there are."""
 
+MAX_TOLD_BYTES: Final = asking.MAX_REPLY_BYTES
+"""Of what all replicas tell at a time; each has the same part, whatever the others say."""
+
+ROW_BYTES: Final = 100
+"""Of a reply, that a client takes at least: so many are kept of each replica as are told in one of its."""
+
+MAX_NAMES: Final = 1000
+"""Services that a replica is asked for: names whose routes lead to the instance."""
+
 MAX_NAMED: Final = 3
 """Replicas that are named in one line."""
 
@@ -134,6 +143,8 @@ class Vigil:
         self._asked = service.partition("@")[0]
         """The service whose names give it: that of a view, which has none itself."""
         self._replicas = replicas
+        self._most = MAX_TOLD_BYTES // max(1, len(replicas))
+        """Bytes of a reply."""
         self._clock, self._sleep = clock, sleep
         self._names: dict[str, tuple[str, ...]] = {}
         """By replica, the services whose names give the instance."""
@@ -219,18 +230,23 @@ class Vigil:
         at = 0.0
         for name in self._names[replica]:
             account: Told
-            account, at = told.ask(url, name, timeout=self._patience())
+            account, at = told.ask(url, name, timeout=self._patience(), most=self._most)
             if not account.is_kept:
                 raise Failure(f"{url}: who was told is not kept there: client_table is false")
             rows += account.rows
+            if len(rows) > self._most // ROW_BYTES:
+                raise Failure(f"{url}: it tells of more than {self._most // ROW_BYTES} clients")
             if account.forgotten:
                 self._forgetful.add(replica)
         return rows, at
 
     def _find_names(self, replica: str, url: str) -> tuple[str, ...]:
         """The service itself, and those whose routes lead to it, as far as may be."""
-        reply = asking.get_dated(url, "/api/v1/routes", {}, {"routes": list}, self._patience()).said
+        path, shape = "/api/v1/routes", {"routes": list}
+        reply = asking.get_dated(url, path, {}, shape, self._patience(), self._most).said
         names = names_giving(self._asked, reply["routes"])
+        if len(names) > MAX_NAMES:
+            raise Failure(f"{url}: routes of more than {MAX_NAMES} services lead to it there")
         for name in [name for name in names if name != self._service]:
             self._note_ttl(replica, self._ask_service(url, name)["ttl"])
         return names
@@ -254,7 +270,8 @@ class Vigil:
 
     def _ask_service(self, url: str, name: str) -> dict[str, Any]:
         path = f"/api/v1/services/{quote(name)}"
-        return asking.get_dated(url, path, {}, {"ttl": int, "instances": list}, self._patience()).said
+        shape = {"ttl": int, "instances": list}
+        return asking.get_dated(url, path, {}, shape, self._patience(), self._most).said
 
 
 def tell_back(back: int, given: int, whom: str) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import click
 from rich.table import Table
 
 from zkdns.cli import Failure, options
+from zkdns.cli.asking import read_url
 from zkdns.cli.say import say, say_json
 from zkdns.cli.show import clean, open_console
 from zkdns.cli.waiting import Waiting
@@ -55,7 +57,17 @@ def command(load: options.Load, as_json: bool) -> None:
 def http_sides(nodes: Nodes) -> dict[str, str]:
     """By id of each server that is registered, the URL of its HTTP side, "" where it has none."""
     sides = {name: read_node(node.data).http for name, node in nodes.get_below(SERVERS).items()}
-    return {name: f"http://{http}" if http else "" for name, http in sides.items()}
+    return {name: _url(http) for name, http in sides.items()}
+
+
+def _url(http: str) -> str:
+    """Of an address and port; "" where it is anything else: whoever may write there would choose what is
+    asked of whom."""
+    try:
+        url = read_url(f"http://{http}")
+    except ValueError:
+        return ""
+    return url if http and not urlsplit(url).path else ""
 
 
 def tabulate(nodes: dict[str, bytes]) -> list[dict[str, Any]]:

@@ -31,11 +31,16 @@ ROW: asking.Shape = {
 
 
 def ask(
-    server: str, service: str = "", client: str = "", timeout: float = asking.TIMEOUT
+    server: str,
+    service: str = "",
+    client: str = "",
+    timeout: float = asking.TIMEOUT,
+    most: int = asking.MAX_REPLY_BYTES,
 ) -> tuple[Told, float]:
-    """What one server tells, and when by its clock; Failure where it can't be asked."""
+    """What one server tells, and when by its clock; Failure where it can't be asked. `most`: bytes of its
+    reply."""
     asked: dict[str, asking.Value] = {"service": service, "client": client}
-    reply, at = asking.get_dated(server, "/api/v1/clients", asked, SHAPE, timeout)
+    reply, at = asking.get_dated(server, "/api/v1/clients", asked, SHAPE, timeout, most)
     rows = tuple(_row(asking.hold_to(server, row, ROW)) for row in reply["clients"])
     return Told(rows, reply["forgotten"], reply.get("kept") is not False), at
 
