@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from zkdns.model import Override
-from zkdns.overrides import attribute, describe, in_force, lay_route, trim
+from zkdns.overrides import are_over, attribute, describe, in_force, is_drained, lay, lay_route, trim
 from zkdns.routes import Route, parse_route, parse_tiers
 
 
@@ -51,3 +56,39 @@ def test_who_ordered_something_is_told_with_when_until_when_and_why() -> None:
     until = "until 1970-01-01 00:01:30Z"
     assert attribute(whole) == f"by ann at 1970-01-01 00:00:30Z {until}: disk"
     assert describe(whole) == f"drained {until}, by ann: disk"
+
+
+times = st.none() | st.integers(0, 9)
+overrides = st.recursive(
+    st.builds(Override, st.booleans(), st.none() | st.integers(0, 9), times),
+    lambda under: st.builds(Override, st.booleans(), st.none() | st.integers(0, 9), times, under=under),
+    max_leaves=4,
+)
+
+
+@given(overrides, st.integers(0, 9))
+def test_each_holds_or_is_over_and_what_is_over_is_all_that_goes(one: Override, now: int) -> None:
+    held, ended = list(in_force(one, now)), list(are_over(one, now))
+    every = [one]
+    while every[-1].under is not None:
+        every.append(every[-1].under)
+    assert sorted(map(id, (*held, *ended))) == sorted(map(id, every))
+    kept = list(in_force(trim(one, now), now))
+    assert [replace(each, under=None) for each in kept] == [replace(each, under=None) for each in held]
+    assert not [*are_over(trim(one, now), now)]
+    assert is_drained(one, now) is any(each.drain for each in held)
+
+
+@given(overrides, st.sampled_from([Override(drain=True), Override(weight=7)]))
+def test_what_is_laid_takes_the_place_of_its_kind_and_the_other_kind_stays(
+    upon: Override, one: Override
+) -> None:
+    laid = list(in_force(lay(one, upon), -1.0))
+    before = list(in_force(upon, -1.0))
+    if one.drain:
+        assert [each.drain for each in laid] == [True, *[False] * (len(laid) - 1)]
+        kept = [(each.weight, each.until) for each in before if each.weight is not None]
+        assert [(each.weight, each.until) for each in laid[1:]] == kept
+    else:
+        assert [each.weight for each in laid] == [7, *[None] * (len(laid) - 1)]
+        assert [each.until for each in laid[1:]] == [each.until for each in before if each.drain]

@@ -142,3 +142,16 @@ def test_a_time_that_no_calendar_has_is_told_as_a_number(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_a_time_without_its_zone_is_utc_to_the_web_wherever_the_machine_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "XYZ+5")
+    time.tzset()
+    try:
+        assert read_moment({"at": "2026-11-24T14:02:07"}, "at") == 1795528927.0
+        assert read_moment({"at": "2026-11-24T14:02:07+01:00"}, "at") == 1795525327.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -16,6 +16,7 @@ from zkdns.dns.names import wire
 from zkdns.explain.explain import Then, Unknown, explain
 from zkdns.explain.subject import locate
 from zkdns.explain.what_if import targets_in, undrained_in
+from zkdns.registry.labels import to_label
 
 SERVICES = {
     "here": {"web": "ab", "web-v1": "cde", "web-v2": "fg", "alias": ""},
@@ -81,6 +82,16 @@ def test_what_would_be_without_a_drain_is_what_its_check_said_last(
 def test_of_those_that_are_not_there_nobody_knows_how_they_would_stand() -> None:
     world = a_world()
     assert world.pipeline.undrained([("web", "nope"), ("nope", "a")], world.now) == {}
+
+
+def test_each_is_told_as_it_would_stand_itself() -> None:
+    world = a_world()
+    world.do_list("/zkdns/overrides web")
+    world.do_list("/zkdns/overrides/web b")
+    world.do_data('/zkdns/overrides/web/b {"drain": true}')
+    world.publish()
+    stand = world.pipeline.undrained([("web", "b")], world.now)
+    assert [(one.id, str(one.state)) for one in stand.values()] == [("b", "healthy")]
 
 
 @pytest.mark.parametrize("address", ["10.1.0.1", "10.1.0.2"])
@@ -452,3 +463,14 @@ def test_what_is_tried_leaves_no_problem_behind() -> None:
     tried = ask(world, "web-v1.svc.local", "route:web-v1=web@there")
     assert "web@there 100 % (1 of 1 healthy" in " ".join(tried["notes"])
     assert [*world.pipeline.problems] == before
+
+
+def test_a_route_that_is_tried_may_name_a_service_by_its_label() -> None:
+    world = World()
+    world.do_list("/services Web_API web")
+    world.do_list("/services/Web_API a")
+    world.do_data('/services/Web_API/a {"address": "10.0.0.1", "port": 80}')
+    world.publish()
+    label = to_label("Web_API")
+    for target in ("Web_API", label):
+        assert ask(world, "web.svc.local", f"route:web={target}")["answer"] == ["10.0.0.1"]

@@ -91,3 +91,13 @@ def test_while_more_went_than_is_read_nobody_knows_that_a_session_goes_on() -> N
     assert sessions.why_gone(NODE) == f"{DELETED}, or {ENDING}: 2 more of it stand", "as it was then"
     finish(sessions.take(service("db", 0x10), None, NOW + 20.0))
     assert sessions.why_gone(NODE) == f"{DELETED}: 1 more of its session stands", "all was read"
+
+
+def test_of_a_session_that_held_nothing_any_more_nothing_is_kept() -> None:
+    sessions = of_web_and_db()
+    for n, name in enumerate(("web", "db"), 1):
+        finish(sessions.take(service(name, 0x10), None, NOW + 10.0 * n))
+    finish(sessions.take(None, service("other", 0x20), NOW + 40.0))
+    finish(sessions.take(service("other", 0x20), service("other"), NOW + 60.0))
+    assert not sessions._nodes
+    assert [*sessions._lost] == [0x20]

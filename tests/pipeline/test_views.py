@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zkdns.answers.routed import view_key
 from zkdns.model import Catalog, Instance, Registration, Service
 from zkdns.persistent import PersistentMap
 from zkdns.pipeline import views
 from zkdns.pipeline.views import Views
 from zkdns.registry.labels import is_label, to_label
 from zkdns.registry.merge import Merger
+from zkdns.routes import Target
 from zkdns.steps import finish
 
 IDS = ("a", "a-dc2", "A", "b", "b b", "c")
@@ -103,3 +105,18 @@ def test_a_service_is_found_by_its_name_and_by_its_label_for_as_long_as_it_is_th
     take("shop")
     assert [every.find(text) for text in ("Web API", label, "shop")] == [None, None, "shop"]
     assert not every._by_label.keys() - {"shop"}, "of what is gone nothing is kept"
+
+
+def test_a_route_may_name_a_service_of_one_registry_by_its_label() -> None:
+    every = Views(())
+    service = Service("Web API", to_label("Web API"), "/dc2/Web API", registries=("dc2",))
+    held = PersistentMap({service.name: service})
+
+    def take(*targets: Target) -> set[str]:
+        laid = PersistentMap({"alias": targets} if targets else {})
+        return {*finish(every.take(held, {"dc2": held}, laid))} - {service.name}
+
+    for text in (service.name, service.label):
+        assert take(Target(text, registry="dc2")) == {view_key(service.name, "dc2")}
+        assert take(Target("other", registry="dc2"), Target(text)) == set()
+    assert take() == set()

@@ -149,6 +149,11 @@ def test_without_a_change_the_orders_are_the_same_object() -> None:
         ({}, "the override orders nothing"),
         ({"weight": 65536}, "the override can't be read: Expected `int` <= 65535 - at `$.weight`"),
         ({"drain": "yes"}, "the override can't be read: Expected `bool`, got `str` - at `$.drain`"),
+        (
+            {"drain": True, "until": "soon"},
+            'the override can\'t be read: until is "soon", not a time in seconds',
+        ),
+        ({"drain": True, "at": True}, "the override can't be read: at is true, not a time in seconds"),
     ],
 )
 def test_a_bad_override_is_a_problem_and_costs_itself_alone(value: object, what: str) -> None:

@@ -273,6 +273,43 @@ def test_a_namenode_tells_of_which_name_service_it_is() -> None:
     assert dict(one.registration.meta) == {"nameservice": "ns1"}
 
 
+def test_what_a_system_tells_beside_where_it_is_is_told_in_meta() -> None:
+    (kratos,) = arrange_all(
+        presets.named("kratos"),
+        {"/web/a": b'{"endpoints": ["grpc://h:1"], "version": "v2", "metadata": {"weight": "5"}}'},
+    )["web"].instances
+    assert (kratos.registration.weight, dict(kratos.registration.meta)) == (
+        5,
+        {"version": "v2", "weight": "5"},
+    )
+    (solr,) = arrange_all(presets.named("solr"), {"/live_nodes/h:1_a%2Fb": b""})["solr"].instances
+    assert dict(solr.registration.meta) == {"context": "/a/b"}
+
+
+def test_a_mesos_master_without_an_address_is_where_its_pid_says() -> None:
+    znodes = {"/mesos/json.info_0000000001": b'{"pid": "master@10.0.0.5:5050"}'}
+    assert summaries(presets.named("mesos"), znodes)["mesos"] == [
+        "json.info_0000000001 10.0.0.5:5050 [leader]"
+    ]
+
+
+def test_what_stands_beside_nifis_votes_is_none() -> None:
+    votes = {f"/nifi/leaders/Primary Node/{name}": b"h:1" for name in ("_c_x-lock-0000000001", "other")}
+    arranged = arrange_all(presets.named("nifi"), votes)["nifi"]
+    assert ([i.id for i in arranged.instances], arranged.problems) == (["h:1"], ())
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"), [({"HELIX_HOST": "x"}, "x:80"), ({"HELIX_PORT": "81"}, "h:81"), ({}, "h:80")]
+)
+def test_what_helix_says_of_host_or_port_alone_counts(fields: dict[str, str], where: str) -> None:
+    znodes = {
+        "/pinot/LIVEINSTANCES/Server_h_80": b"{}",
+        "/pinot/CONFIGS/PARTICIPANT/Server_h_80": json.dumps({"simpleFields": fields}).encode(),
+    }
+    assert summaries(presets.named("helix"), znodes)["pinot"] == [f"Server_h_80 {where} [server]"]
+
+
 def test_an_empty_field_of_helix_says_nothing() -> None:
     znodes = {
         "/pinot/LIVEINSTANCES/Server_h_80": b"{}",
