@@ -36,6 +36,8 @@ def test_little_is_found_at_once_and_of_much_some_at_a_time() -> None:
         assert len(affected) - before <= SLICE
     assert len(affected) == 2 + 7 * SLICE
     assert turns > 6
+    assert len({affected.take_next() for _ in range(2 + 7 * SLICE)}) == 2 + 7 * SLICE
+    assert not affected
 
 
 def test_walks_that_find_nobody_are_cut_into_parts_as_well() -> None:

@@ -19,7 +19,7 @@ from zkdns.model import (
     ServiceSettings,
     State,
 )
-from zkdns.pipeline.changes import Causes, Moment, between
+from zkdns.pipeline.changes import UNKNOWN, Causes, Moment, between
 from zkdns.pipeline.journal import Record, World
 from zkdns.pipeline.sessions import Sessions
 from zkdns.routes import StandsFor, parse_route
@@ -131,7 +131,9 @@ def test_the_transaction_is_that_of_the_node_where_it_says_so() -> None:
     (change,) = told(service(instance("a")), service(heavy))
     assert (change.what, change.zxid, change.why) == ("weight", 12, "registered so")
     came = [change for change in told(service(), service(heavy)) if change.id]
-    assert [(change.what, change.zxid) for change in came] == [("registered", 12)]
+    assert [(change.what, change.zxid, change.why) for change in came] == [
+        ("registered", 12, "registered so")
+    ]
     both = told(None, service(instance("a", zxid=12), instance("b", zxid=11)))
     assert [(c.id, c.zxid) for c in both] == [("", 11), ("a", 12), ("b", 11)], "the service, with its first"
     (empty,) = told(None, replace(service(), zxid=8))
@@ -298,3 +300,19 @@ def test_of_thousands_those_alone_are_told_of_that_are_not_the_same() -> None:
         return steps(lambda: list(between(before, after, Moment(1.0, 5))))
 
     assert cost(4000) - cost(2000) <= 2100, "one look at each of the others"
+
+
+def test_what_is_laid_over_a_service_is_told_with_the_transaction_that_laid_or_ended_it() -> None:
+    """The same on every replica, whatever it has read beside."""
+    route = parse_route({"to": {"api": 1}}, 1.0, 7)
+    laid, over = StandsFor(route, "override"), StandsFor(route, "override", until=1.0)
+    ended = Causes(lifted_by=lambda name: 8)
+    for was, now, causes, zxid in (
+        (None, laid, UNKNOWN, 7),
+        (laid, None, ended, 8),
+        (laid, None, UNKNOWN, 99),
+        (over, None, ended, 0),
+    ):
+        moment = Moment(1.0, 99)
+        (change,) = between(service(stands_for=was), service(stands_for=now), moment, causes)
+        assert (change.what, change.zxid) == ("route", zxid)

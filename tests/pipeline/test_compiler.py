@@ -43,6 +43,18 @@ def test_a_route_of_few_instances_that_have_many_ports_is_followed_aside() -> No
         assert any(isinstance(one, Followed) for one in done) is (name == "many")
 
 
+@pytest.mark.parametrize("size", [2, LARGE + 1])
+def test_the_names_that_a_service_loses_are_told_wherever_it_is_compiled(size: int) -> None:
+    world = World(threads=True)
+    world.settle()
+    for tag, lost in (("i1", ["i1.web"]), ("free", [])):
+        world.publish("web", **{f"i{n}": an_address(n, tags=[tag]) for n in range(size)})
+        for compilation in world.readies[-1].compile:
+            world.pipeline.step(compilation.work(), world.now)
+        world.rest()
+        assert [problem.what.partition(":")[0] for problem in world.pipeline.problems] == lost
+
+
 def test_who_was_asked_for_and_met_an_error_of_ours_is_compiled_when_that_is_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -282,6 +282,9 @@ def test_what_a_system_tells_beside_where_it_is_is_told_in_meta() -> None:
         5,
         {"version": "v2", "weight": "5"},
     )
+    container = {"IP": "10.0.0.1", "PublicPort": 80, "Attrs": {"owner": "ann"}}
+    (one,) = arrange_all(presets.named("registrator"), {"/web/a": json.dumps(container)})["web"].instances
+    assert dict(one.registration.meta) == {"owner": "ann"}
     (solr,) = arrange_all(presets.named("solr"), {"/live_nodes/h:1_a%2Fb": b""})["solr"].instances
     assert dict(solr.registration.meta) == {"context": "/a/b"}
 
