@@ -84,6 +84,19 @@ def test_of_those_that_are_not_there_nobody_knows_how_they_would_stand() -> None
     assert world.pipeline.undrained([("web", "nope"), ("nope", "a")], world.now) == {}
 
 
+def test_one_that_a_registry_behind_alone_has_is_tried_by_its_label_as_well() -> None:
+    world = a_world("there")
+    world.do_list("there:/services/web a X_1")
+    world.do_data('there:/services/web/X_1 {"address": "10.2.0.9", "port": 80}')
+    world.publish()
+    for id in ("X_1", to_label("X_1")):
+        assert ask(world, "web.svc.local", f"drain=web/{id}")["notes"][0].endswith(
+            "X_1 is drained, not healthy"
+        )
+    with pytest.raises(ValueError, match="no instance 'nope' in service 'web'"):
+        ask(world, "web.svc.local", "drain=web/nope")
+
+
 def test_each_is_told_as_it_would_stand_itself() -> None:
     world = a_world()
     world.do_list("/zkdns/overrides web")

@@ -354,6 +354,7 @@ def test_so_many_overrides_are_read_and_the_rest_is_one_problem(
     reducer.apply(Children(f"{ROOT}/web", names, 1))
     for n, name in enumerate(names[::step]):
         reducer.apply(Data(f"{ROOT}/web/{name}", b'{"drain": true}', Stat(n, n, 0.0, False)))
+        assert len(reducer._heard) <= 3, "no more is read ahead than may count"
     assert list(reducer.by_instance()) == [("web", "i0"), ("web", "i1"), ("web", "i2")]
     (problem,) = reducer.problems()
     assert "web/i3" in problem.what

@@ -220,6 +220,8 @@ UNREADABLE: list[tuple[str, str, object, str]] = [
     ("kratos", "/web/a", {"endpoints": []}, "not a list of URLs"),
     ("kratos", "/web/a", {"endpoints": ["grpc://h:1"], "metadata": {"weight": "x"}}, "weight is"),
     ("mesos", "/mesos/json.info_0000000001", {"address": 1}, "address is 1, not an object"),
+    ("mesos", "/mesos/json.info_0000000001", {"pid": 5}, "address is null, not an object"),
+    ("mesos", "/mesos/json.info_0000000001", {"pid": "master"}, "address is null, not an object"),
     ("patroni", "/service/pg/members/a", {}, "it has no conn_url"),
     ("patroni", "/service/pg1/leader", b"\xff", "no member's name"),
     ("patroni", "/service/pg1/leader", b"a" * 1025, "no member's name"),
