@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zkdns.pipeline.agenda import MAX_LOOKED_AT, PACE, SLOWEST, SOONEST, Agenda
+from zkdns.pipeline.agenda import HEAP, MAX_LOOKED_AT, PACE, SLOWEST, SOONEST, Agenda
 
 
 def test_what_is_due_is_due_once_in_the_order_in_which_it_came() -> None:
@@ -54,6 +54,21 @@ def test_what_is_judged_for_another_reason_waits_for_nothing_more() -> None:
     agenda.again("db", 6.0, 0.0)
     agenda.begin("web")
     assert agenda.wake == 6.0
+
+
+def test_what_is_put_off_again_and_again_is_kept_once_and_rings_at_its_time() -> None:
+    """A drain for a year is one alarm, however often its service changes until then."""
+    agenda, year = Agenda(), 3e7
+    agenda.again("db", year - 1.0, 0.0)
+    for n in range(10 * HEAP):
+        agenda.begin("web")
+        agenda.again("web", year + n % 2, float(n))
+        assert len(agenda._alarms) <= 2 * 2 + HEAP
+    for due in ([], ["db"], ["db", "web"]):
+        agenda.ring(year - 2.0 + 1.5 * len(due))
+        assert list(agenda.queue) == due
+    assert agenda.idle is False
+    assert agenda.wake is None
 
 
 def test_a_judge_that_wants_to_be_asked_at_once_does_not_keep_the_loop() -> None:

@@ -25,6 +25,9 @@ SLOWEST = 1.0
 MAX_LOOKED_AT: Final = 512
 """Among so many that registries told of the smallest is looked for: more come in parts."""
 
+HEAP: Final = 64
+"""So many alarms that were put off, and as many as count, are kept; then they are sorted out."""
+
 
 class Agenda:
     """`queue`: what is due, by name, in order."""
@@ -78,6 +81,10 @@ class Agenda:
         if self._alarm_of.get(name, float("inf")) > at:
             self._alarm_of[name] = at
             heapq.heappush(self._alarms, (at, name))
+            # Some ring in a year, and are put off each time that their service changes.
+            if len(self._alarms) > 2 * len(self._alarm_of) + HEAP:
+                self._alarms = [(until, each) for each, until in self._alarm_of.items()]
+                heapq.heapify(self._alarms)
 
     def ring(self, now: float) -> None:
         """What was to be judged again by now is due."""
