@@ -17,7 +17,7 @@ from zkdns.model import DEFAULTS, NONE_HEALTHY, Check, Registration
 from zkdns.registry import formats
 from zkdns.registry import settings as service_settings
 from zkdns.registry.addresses import canonical, is_host
-from zkdns.registry.fields import BadData
+from zkdns.registry.fields import WRITE_AGAIN, BadData
 from zkdns.registry.formats import Node, auto, native
 from zkdns.registry.url import parse_registry
 
@@ -700,3 +700,26 @@ def test_an_ipv4_address_is_what_the_standard_library_says(parts: list[str], tai
     ip = ipaddress.IPv4Address(expected or "0.0.0.0")
     reachable = int(ip) >> 24 and not ip.is_multicast and ip != ipaddress.IPv4Address("255.255.255.255")
     assert canonical(value) == (expected if reachable else None)
+
+
+@pytest.mark.parametrize("format", sorted({*formats.names()} - {"auto", "native"}))
+def test_nobody_is_told_to_write_by_hand_what_another_system_writes_in_its_own_way(format: str) -> None:
+    with pytest.raises(BadData) as caught:
+        formats.demand_object(Node("1", b"junk"))
+    assert caught.value.cure == WRITE_AGAIN
+    cures = []
+    for data in (b"junk", b"", b"[1]", b"[" * 100_000):
+        try:
+            formats.named(format).parse(Node("1", data))
+        except BadData as error:
+            cures.append(error.cure)
+    assert cures
+    assert not [cure for cure in cures if native.CURE in cure]
+
+
+@pytest.mark.parametrize("format", ["auto", "native"])
+def test_who_writes_by_hand_is_told_how(format: str) -> None:
+    for data in (b"junk", b"", b"[1]", b"[" * 100_000):
+        with pytest.raises(BadData) as caught:
+            formats.named(format).parse(Node("1", data))
+        assert native.CURE in caught.value.cure, data

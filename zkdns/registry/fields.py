@@ -45,6 +45,10 @@ _POOL_MAX = 20_000
 _pool: dict[Any, Any] = {}
 
 
+WRITE_AGAIN = "let the system that wrote it write it again"
+"""The cure of what another system writes in a way of its own: nobody should write it by hand."""
+
+
 class BadData(Exception):
     """A payload that can't be taken: `what` is wrong, and the `cure`. Becomes a Problem. Both are
     printable, whatever the payload was: they end in logs and on terminals."""
@@ -110,9 +114,9 @@ def decode(data: bytes) -> Any:
         return ABSENT
 
 
-def why_no_json(data: bytes, error: Exception | None) -> BadData:
-    """What to tell of a payload that is empty or no JSON. `error`: what its reading met; None: it is some."""
-    cure = 'write JSON such as {"address": "10.0.0.5", "port": 8080}'
+def why_no_json(data: bytes, error: Exception | None, cure: str = WRITE_AGAIN) -> BadData:
+    """What to tell of a payload that is empty or no JSON. `error`: what its reading met; None: it is some.
+    `cure`: where somebody writes it by hand."""
     if not data.strip():
         return BadData("its data is empty", cure)
     for mark, name in _MARKS:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Final
 
-from zkdns.registry.fields import BadData
+from zkdns.registry.fields import WRITE_AGAIN, BadData
 
 MAX_FIELDS: Final = 1024
 """Of one node, those of the messages in its message with them."""
@@ -97,4 +97,4 @@ class Message:
         raise self._refuse("a number of more than 64 bits")
 
     def _refuse(self, why: str) -> BadData:
-        return BadData(f"{self.what} can't be read: {why}", "let the system that wrote it write it again")
+        return BadData(f"{self.what} can't be read: {why}", WRITE_AGAIN)

@@ -17,7 +17,7 @@ from msgspec import Struct
 from zkdns import parts
 from zkdns.model import Registration
 from zkdns.registry import json_values
-from zkdns.registry.fields import ABSENT, BadData, why_no_json
+from zkdns.registry.fields import ABSENT, WRITE_AGAIN, BadData, why_no_json
 
 _UNREAD: Final = object()
 
@@ -44,10 +44,10 @@ class Node:
                 self._value, self._error = ABSENT, error.with_traceback(None)
         return self._value
 
-    def why_no_object(self) -> BadData:
+    def why_no_object(self, cure: str = WRITE_AGAIN) -> BadData:
         """What to tell where it is no JSON object. It is not read again: a megabyte takes its time."""
         assert not isinstance(self.value, dict)  # noqa: S101  (it is read now)
-        return why_no_json(self.data, self._error)
+        return why_no_json(self.data, self._error, cure)
 
     @property
     def object(self) -> dict[str, Any]:
@@ -122,11 +122,11 @@ def claimant(node: Node) -> str:
     return next((name for name in _by_rank() if named(name).claims(node)), "")
 
 
-def demand_object(node: Node) -> dict[str, Any]:
+def demand_object(node: Node, cure: str = WRITE_AGAIN) -> dict[str, Any]:
     """The JSON object in the node's data, or BadData."""
     value = node.value
     if not isinstance(value, dict):
-        raise node.why_no_object()
+        raise node.why_no_object(cure)
     return value
 
 

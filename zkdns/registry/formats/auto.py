@@ -33,12 +33,12 @@ def ask_each(node: Node) -> Registration | Parsed | None:
         if module.claims(node):
             return module.parse(node)
     if node.value is ABSENT and node.data.strip() and not node.data.lstrip().startswith((b"{", b"[")):
-        error = node.why_no_object()
+        error = node.why_no_object(native.CURE)
         if "no JSON" not in error.what:
             raise error
         text = node.data[:200].decode("utf-8", "replace")
         raise BadData(
             f"its data is {show(text)}, of no format that is known",
-            'write JSON such as {"address": "10.0.0.5", "port": 8080}, or plain host:port',
+            f"{native.CURE}, or plain host:port",
         )
     return native.parse(node)

@@ -74,6 +74,9 @@ FIELDS: Final[Mapping[str, Rule]] = {
 }
 
 
+CURE = 'write JSON such as {"address": "10.0.0.5", "port": 8080}'
+
+
 def claims(node: Node) -> bool:
     return "address" in node.object
 
@@ -82,7 +85,7 @@ def parse(node: Node) -> Registration:
     if len(node.data) <= SMALL_BYTES:
         with suppress(ValueError, RecursionError):
             return _build(_decode(node.data))
-    return explain(demand_object(node))
+    return explain(demand_object(node, CURE))
 
 
 def parse_plain(data: bytes) -> Registration | None:
