@@ -88,3 +88,23 @@ def test_what_is_remembered_of_a_service_is_let_go_of_where_we_fall_over_that(
     changed(world, "a", "10.1.0.1")
     assert world.addresses("web") == ["10.1.0.1", "10.1.0.2"]
     assert not blamed(world)
+
+
+def test_where_the_loss_guard_falls_over_a_service_its_changes_are_answered_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.publish("web", a=an_address(1), b=an_address(2))
+    world.publish("db", a=an_address(3))
+    world.hear("/services", world.data("/services/web", '{"hold": 60}'))
+    world.rest()
+    with monkeypatch.context() as patch:
+        break_at(patch, guard, "retain", lambda losses, before, service, *rest: service.name == "web")
+        changed(world, "b", "10.1.0.2")
+        assert world.addresses("web") == ["10.0.0.1", "10.1.0.2"]
+        world.publish("web", b=an_address(9))
+        assert world.addresses("web") == ["10.0.0.9"]
+        assert blamed(world) == ["/services/web"]
+    changed(world, "b", "10.1.0.4")
+    assert world.addresses("web") == ["10.1.0.4"]
+    assert not blamed(world)

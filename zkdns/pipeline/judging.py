@@ -63,29 +63,36 @@ class Judging:
         self._forget = health.forget
 
     def judge(self, service: Service, now: float, standing: Service | None) -> Judgement:
-        """As the judge says, without those that it fails with, and without what is remembered of it; as it
-        stands where that is not enough."""
+        """As the judge says, without those that it fails with, without what is remembered of it, and without
+        what the loss guard and the checks would do; as it stands where that is not enough."""
         try:
-            judgement = yield from self._judge_rest(service, now, standing)
+            judgement = yield from self._judge_rest(service, now, standing, self._judge)
         except Exception as error:
             if self.shut_out(service, service, error, now):
                 try:
-                    return (yield from self._judge_rest(service, now, standing))
+                    return (yield from self._judge_rest(service, now, standing, self._judge))
                 except Exception as another:
                     error = another
             self._wall.note(service.path, error, DOING)
             self._forget(service.name)  # else it might be met at each change, whatever that is
-            try:
-                return (yield from self._judge_rest(service, now, None))
-            except Exception:
-                return standing if standing is not None else replace(service, instances=()), None
+            for judge in (self._judge, self._try):
+                try:
+                    return (yield from self._judge_rest(service, now, None, judge))
+                except Exception:
+                    continue
+            return standing if standing is not None else replace(service, instances=()), None
         if self._wall.problems:
             self._wall.forgive(service.path, DOING)
         return judgement
 
-    def _judge_rest(self, service: Service, now: float, standing: Service | None) -> Judgement:
+    def _judge_rest(self, service: Service, now: float, standing: Service | None, judge: Judge) -> Judgement:
         rest = with_own_names(self._without_shut_out(service))
-        return (yield from self._judge((yield from self._complete(rest)), now, standing))
+        return (yield from judge((yield from self._complete(rest)), now, standing))
+
+    def _try(self, service: Service, now: float, standing: Service | None) -> Judgement:
+        """Of this moment alone: so what changes is answered at least."""
+        yield from ()
+        return self._trial(service, now, None), None
 
     def preview(self, service: Service, now: float, overrides: Mapping[str, Override]) -> Service:
         """As it would be judged if it were registered, and this ordered; may be called in a thread."""
