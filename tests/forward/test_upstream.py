@@ -238,6 +238,16 @@ def test_one_that_does_not_know_our_version_of_edns_is_asked_again_without() -> 
     assert (again.upstream, again.edns) == (talk.upstreams[0], False)
 
 
+def test_an_answer_without_edns_is_one_all_the_same() -> None:
+    """Asked again without, each question would be asked twice."""
+    talk = resolution(upstreams(1))
+    first = due(talk, 0.0)
+    made = dns.message.from_wire(reply(first))
+    made.use_edns(False)
+    talk.receive(first, made.to_wire(), 0.1)
+    assert isinstance(talk.outcome, Answered)
+
+
 def test_one_that_answered_is_not_told_as_silent_whatever_it_said() -> None:
     talk = after_first(2, lambda first: reply(first, rcode=2))
     due(talk, 0.1)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from zkdns.answers.table import EVERY, FRESH, Staleness
+from zkdns.answers.table import EVERY, FRESH, OWN, Staleness
 from zkdns.pipeline.staleness import (
+    LOADING,
     NOT_READ,
     STALE,
     TOO_OLD,
@@ -72,3 +73,24 @@ def test_the_same_registries_are_one_origin_in_whichever_order() -> None:
     assert origins.number(("b", "a")) == origins.number(("a", "b"))
     assert origins.number(("b",)) != origins.number(("a",))
     assert origins.number(()) == EVERY
+
+
+@pytest.mark.parametrize(
+    ("is_loading", "every", "of_both", "of_one"),
+    [
+        (True, LOADING, LOADING, LOADING),
+        (False, Staleness(failure=NOT_READ), Staleness(STALE), Staleness(STALE)),
+    ],
+)
+def test_what_answers_tell_of_each_set_of_registries(
+    is_loading: bool, every: Staleness, of_both: Staleness, of_one: Staleness
+) -> None:
+    """Until the first catalog is there all fail, wherever they come from."""
+    origins = Origins({"away": registry(1.0), "well": registry(), "unread": registry(is_known=False)})
+    numbers = EVERY, origins.number(("away", "well")), origins.number(("away",)), origins.number(("well",))
+    told: dict[int, Staleness] = {}
+    builder: Any = SimpleNamespace(set_staleness=lambda staleness, origin: told.update({origin: staleness}))
+    origins.tell(builder, is_loading, STALE_MAX, NOW)
+    assert told.keys() >= {OWN, *numbers}
+    assert [told[number] for number in numbers] == [every, of_both, of_one, LOADING if is_loading else FRESH]
+    assert LOADING.failure, "it is SERVFAIL"

@@ -37,6 +37,13 @@ def test_who_rested_for_a_while_is_known_still() -> None:
     assert rates.load.clients == [ClientRate("10.0.0.1", 3.0, 90)]
 
 
+def test_who_asked_nothing_lately_is_none_of_those_that_ask() -> None:
+    rates = Rates()
+    for at, queries in ((1000.0, 60), (1010.0, 60)):
+        rates.take(0, demand({"web": 60}, Asker("10.0.0.1", queries, 1.0)), at)
+    assert (rates.load.services, rates.load.clients) == ({}, [])
+
+
 def test_those_that_ask_most_now_are_first_and_few() -> None:
     rates = Rates()
     rates.take(0, demand({}, *(Asker(f"10.0.1.{n}", 1000 - n, 1.0) for n in range(30))), 1000.0)

@@ -17,7 +17,7 @@ from support.ports import free_port
 from zkdns.config import Address
 from zkdns.web import http
 from zkdns.web.scrapes import Scrapes
-from zkdns.web.threads import MAX_WAITING, MAX_WAITING_EACH, THREADS, Busy, Share, Threads, load
+from zkdns.web.threads import MAX_WAITING, MAX_WAITING_EACH, THREADS, Asked, Busy, Share, Threads, load
 
 
 class Held:
@@ -201,6 +201,18 @@ async def test_explanations_and_the_journal_are_what_takes_long(
     writer.close()
     await web.stop()
     assert (answer.split()[1], asked) == (b"503", [is_long])
+
+
+@pytest.mark.parametrize("is_long", [True, False])
+async def test_each_piece_of_what_takes_long_is_asked_for_as_that(is_long: bool) -> None:
+    threads = MagicMock()
+    asked = Asked(threads, lambda: False, is_long=is_long)
+    for call in (asked.run, asked.go_on):
+        call("192.0.2.1", len)
+    assert [call.kwargs["is_long"] for call in (threads.run.call_args, threads.go_on.call_args)] == [
+        is_long
+    ] * 2
+    assert threads.run.call_args.args == threads.go_on.call_args.args == ("192.0.2.1", len)
 
 
 def test_a_network_has_room_up_to_its_part_of_what_waits_and_a_new_one_until_twice_as_many_do() -> None:
