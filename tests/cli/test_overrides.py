@@ -364,6 +364,14 @@ def test_a_route_is_laid_over_the_service_that_has_the_label(
     assert operator.run("route", "new-one", "--end").startswith("new-one: ended")
 
 
+def test_a_target_that_servers_do_not_find_is_told_of(
+    operator: Operator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for target, is_there in (("Data_Base", True), ("data-base", True), ("DATA-base", False), ("x", False)):
+        assert cli._run(["route", "--registry", operator.url, "web", target]) == (0, "")
+        assert (f"{target} is not there now" in capsys.readouterr().err) is not is_there, target
+
+
 def test_a_standalone_server_s_own_node_is_not_called_an_unused_folder(
     operator: Operator, zookeeper: ZooKeeperServer
 ) -> None:

@@ -169,7 +169,9 @@ class Operator:
                 if target.registry not in ("", url.name):
                     continue
                 known = self._names(url)
-                if find_name(known, target.service) is not None:
+                # Servers take a target for a label in lower case alone.
+                is_label = target.service == target.service.lower()
+                if target.service in known or (is_label and find_name(known, target.service) is not None):
                     return True
             return not target.registry and self._has_route(target.service)
         except (Failure, Refused, Unreachable):
