@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.answers.routed import view_key
-from zkdns.model import Catalog, Instance, Registration, Service
+from zkdns.model import Catalog, Instance, Override, Registration, Service
 from zkdns.persistent import PersistentMap
 from zkdns.pipeline import views
 from zkdns.pipeline.views import Views
@@ -120,3 +120,14 @@ def test_a_route_may_name_a_service_of_one_registry_by_its_label() -> None:
         assert take(Target(text, registry="dc2")) == {view_key(service.name, "dc2")}
         assert take(Target("other", registry="dc2"), Target(text)) == set()
     assert take() == set()
+
+
+def test_what_is_ordered_for_an_instance_holds_in_its_views_and_ends_there_with_it() -> None:
+    both = Both()
+    both.take(a_service("dc1", {"a": 1}, None), a_service("dc2", {"b": 1}, None))
+    order = {"b": Override(drain=True)}
+    for orders in (order, {}, order):
+        spread = both.views.spread(PersistentMap({"web": orders} if orders else {}))
+        assert spread.get("web@dc2", {}) == orders
+    both.take(a_service("dc1", {"a": 1}, None), a_service("dc2", {"c": 1}, None))
+    assert both.views.spread(PersistentMap({"web": order})).get("web@dc2", {}) == {}

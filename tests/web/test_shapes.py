@@ -135,3 +135,18 @@ def test_clients_are_told_with_how_many_rows_had_to_go_and_that_nobody_notes_whe
     assert (one["zone"], "beyond" in one) == ("eu-1a", False)
     assert (other["zone"], other["beyond"]) == ("eu-1a", "2023-11-14T22:13:20.000Z")
     assert shapes.clients(Told((), 0, False)) == {"clients": [], "forgotten": 0, "kept": False}
+
+
+def test_what_changed_of_one_instance_in_one_moment_is_one_event_and_of_several_one_each() -> None:
+    a, b = instance("a"), instance("b")
+    changes = [
+        Change(1.0, 1, "web", id, what, "1", "2", instance=one)
+        for id, what, one in (
+            ("a", "state", a),
+            ("a", "weight", a),
+            ("b", "state", b),
+            ("", "settings", None),
+        )
+    ]
+    told = [(event.get("instance"), event["what"]) for event in shapes.events([*changes, changes[-1]])]
+    assert told == [("a", "state"), ("b", "state"), (None, "settings"), (None, "settings")]
