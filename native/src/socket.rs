@@ -414,6 +414,13 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_to_what_was_asked_of_all_nodes_leaves_from_where_routing_says() {
+        let mut control = Control([0; 64]);
+        let length = spell_source(&mut control, ("ff02::1".parse().unwrap(), 3));
+        assert_eq!(read_target(&control, length), None);
+    }
+
+    #[test]
     fn a_control_message_that_is_cut_short_or_of_another_kind_names_no_address() {
         let mut control = Control([0; 64]);
         let length = spell_source(&mut control, ("192.0.2.7".parse().unwrap(), 1));

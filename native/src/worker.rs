@@ -4,6 +4,10 @@
 //! answered from one table, held for that round only, so an idle thread holds back no memory. A
 //! panic costs its own packet, or elsewhere its own round.
 
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;
+
 use crate::batch::{BATCH, Batch};
 use crate::cache::{Cache, Reading};
 use crate::counters::Counters;
@@ -359,32 +363,5 @@ impl<'a> Round<'a> {
         let packet = batch.packet(i).into();
         self.passed.push(Handed { packet, way, sampled, since: Instant::now() });
         self.counters.passed.add(1);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::UdpSocket;
-
-    #[test]
-    #[cfg_attr(miri, ignore)]
-    fn a_panic_outside_an_answer_costs_its_round_and_is_told() {
-        let shared = Shared::new(16, Arc::new(Cache::new(0, 0, 0.0))).expect("shared");
-        let socket = Socket::bind(([127, 0, 0, 1], 0).into(), 1 << 20).expect("a socket");
-        let counters = Counters::default();
-        let mut round = Round::new(&shared, &socket, &counters, 0);
-        let mut batch = Batch::new(false, UDP_LIMIT);
-        let client = UdpSocket::bind("127.0.0.1:0").expect("a client");
-        let question = [&[0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], b"\x01x\0\0\x01\0\x01"].concat();
-        for rounds in [u64::MAX, 0] {
-            round.rounds = rounds; // the first can't be counted any further
-            client.send_to(&question, socket.udp.local_addr().expect("an address")).expect("sent");
-            let got = batch.receive(&socket, libc::MSG_WAITFORONE).expect("a packet");
-            round.within_walls(&mut batch, got);
-        }
-        assert_eq!((counters.panics.get(), shared.handover.take(16).len()), (1, 1));
-        let told = shared.handover.take_faults();
-        assert!(matches!(&told[..], [Fault::Elsewhere(what)] if what.contains("overflow")));
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use zkdns_native::cache::{Cache, Reading};
 use zkdns_native::query::{Asked, CD, DO};
 use zkdns_native::respond::Outcome;
-use zkdns_native::stored::{Given, KEEP, Stored};
+use zkdns_native::stored::{Ask, Given, KEEP, Stored};
 use zkdns_native::wire::UDP_LIMIT;
 
 const WWW: &[u8] = b"\x03www\x07example\0";
@@ -65,6 +65,51 @@ fn ask(cache: &Cache, packet: &[u8], now: f64) -> Option<(Vec<u8>, bool)> {
 fn read(reply: &[u8], name: &[u8]) -> (u32, u8) {
     let at = 12 + name.len() + 4;
     (u32::from_be_bytes(reply[at + 6..at + 10].try_into().unwrap()), reply[at + 15])
+}
+
+#[test]
+fn a_reply_weighs_all_that_it_holds_and_its_place() {
+    let one = stored(&key(WWW, 1, 0), 60, 0.0, 1).weight();
+    let more = stored_with(&key(WWW, 1, 0), 60, 0.0, 1, REVERSE).weight();
+    assert_eq!(more - one, REVERSE.len());
+    assert!(one > size_of::<Stored>() + 200, "an index and a ledger have it as well");
+}
+
+#[test]
+fn what_is_said_of_an_answer_goes_before_any_of_it_but_that_it_is_stale() {
+    let packet = query(WWW, 1, DO);
+    let end = packet.len() - 11;
+    let given = |length: usize, now: f64| {
+        let mut body = vec![0xC0, 0x0C, 0, 1, 0, 1, 0, 0, 0, 60];
+        body.extend((length as u16).to_be_bytes());
+        body.resize(body.len() + length, 7);
+        let stored = Stored::new(&Given {
+            key: &key(WWW, 1, DO),
+            body: &body,
+            records: &[(6, body.len() as u16)],
+            counts: [1, 0, 0],
+            others: &[],
+            errors: b"\0\x0f\0\x02\0\x16", // No Reachable Authority
+            flags: [0x80, 0x80],
+            stored_at: 0.0,
+            expires: 60.0,
+            renew_at: 60.0,
+        });
+        let mut out = Vec::new();
+        stored.unwrap().reply(
+            &Ask { packet: &packet, end, size: Some(512), limit: UDP_LIMIT },
+            now,
+            &mut out,
+        );
+        (out.len(), out[2] & 2 > 0)
+    };
+    let (whole, stale) = (512 - end - 11 - 12, 25);
+    assert_eq!(given(whole - 6, 0.0), (512, false));
+    assert_eq!(given(whole - 5, 0.0), (512 - 5, false));
+    assert_eq!(given(whole, 0.0), (512, false));
+    assert_eq!(given(whole + 1, 0.0), (end + 11, true));
+    assert_eq!(given(whole - stale, 60.0), (512, false));
+    assert_eq!(given(whole - stale + 1, 60.0), (end + 11 + stale, true));
 }
 
 #[test]
