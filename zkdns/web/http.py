@@ -240,7 +240,7 @@ class Web:
         try:
             limit = read_limit(query.get("limit", "1000"))
             service, id = query.get("service", ""), query.get("id", "")
-            known = find_service(self._observed.status().services, service)
+            known = find_service(self._observed.status().services, service) if service else None
             one = find_instance(known.instances, id) if known is not None else None
             # One that is gone has its changes all the same.
             asked = Query(
