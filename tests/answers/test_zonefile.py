@@ -521,8 +521,8 @@ def test_files_that_did_not_change_are_not_read_again_unless_that_is_asked_for(
     assert read == ["bad.test.zone", "large.test.zone", "hosts", "small.test.zone"]
 
 
-@pytest.mark.parametrize("error", [errno.EMFILE, errno.EACCES])
-def test_a_file_that_could_not_be_read_for_a_lack_of_ours_is_tried_again_though_nobody_wrote_to_it(
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EACCES])
+def test_a_file_that_could_not_be_read_for_what_may_pass_is_tried_again_though_nobody_wrote_to_it(
     error: int, folder: ZoneFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(folder, "one.test.zone", "$TTL 60\n" + SOA)
@@ -533,7 +533,7 @@ def test_a_file_that_could_not_be_read_for_a_lack_of_ours_is_tried_again_though_
     with monkeypatch.context() as patch:
         patch.setattr(master_file, "read_bounded", fail)
         assert "can't be read" in folder.load().problems[0].what
-    assert folder.changed() is (error == errno.EMFILE)
+    assert folder.changed() is (error != errno.EACCES)
     assert not folder.load().problems, "once it is tried"
     assert not folder.changed()
 
@@ -627,6 +627,25 @@ async def test_files_that_are_just_being_written_are_read_once_they_rest_or_it_n
     assert await look(writes=False)
     await files.load()
     assert not await files.changed()
+
+
+async def test_what_is_wrong_for_a_while_is_told_once_unless_somebody_asks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What can't be read is tried each second, and was a line of the log each time."""
+    (tmp_path / "zones").mkdir()
+    files = ZoneFiles(str(tmp_path / "zones"), [])
+    (tmp_path / "zones").rename(tmp_path / "away")
+    for _ in range(5):
+        await files.load()
+    assert len(caplog.records) == 1
+    await files.load(anew=True)
+    assert len(caplog.records) == 2
+    (tmp_path / "away").rename(tmp_path / "zones")
+    await files.load()
+    (tmp_path / "zones").rename(tmp_path / "away")
+    await files.load()
+    assert len(caplog.records) == 3
 
 
 def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ class ZoneFiles:
         self._reading = asyncio.Lock()
         self._anew = False
         """Whether somebody waits for all of them to be read anew."""
+        self._told: tuple[Problem, ...] = ()
 
     @property
     def paths(self) -> list[str]:
@@ -77,8 +78,11 @@ class ZoneFiles:
                 loaded = await asyncio.to_thread(self._folder.load, anew=anew)
             finally:
                 slow.cancel()
+            # What can't be read is tried again each second: that is told once.
             for problem in loaded.problems:
-                log.warning("%s: %s", problem.path, problem.what)
+                if anew or problem not in self._told:
+                    log.warning("%s: %s", problem.path, problem.what)
+            self._told = loaded.problems
             return loaded.zones
 
     def stop(self) -> None:

@@ -6,6 +6,7 @@ line.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from msgspec import Struct
 
 from zkdns.answers.zonefiles.octets import NEWLINE, count, find, text_of
 from zkdns.files import MIB, Mark, mark_of, read_bounded
-from zkdns.lack import is_local_lack, reason
+from zkdns.lack import reason
 
 MAX_INCLUDE_DEPTH = 8
 """Files that include one another, so that none includes itself for ever."""
@@ -40,6 +41,11 @@ TOO_MANY_LINES = f"all zone files have more than {MAX_LINES:,} lines"
 MAX_GENERATED = 65_536
 """Records that the $GENERATE lines of one zone may make."""
 MAX_WIDTH_CHARS = 255
+STAYS = frozenset(
+    {errno.EACCES, errno.EFBIG, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENOENT, errno.ENOTDIR}
+)
+"""Why a file can't be read for as long as it is what it is; a disk, a share or a lack of ours may come to
+itself, and nothing about the file tells that."""
 MAX_RECORD_CHARACTERS = 1 << 20
 """Of a record as it is written: 65,535 octets, each as \\DDD in quotes of its own, are half of that."""
 MAX_RDATA_BYTES = 0xFFFF
@@ -168,7 +174,7 @@ class MasterFile(dns.zonefile.Reader):
         try:
             data, _ = read_bounded(path, MAX_FILE_BYTES)
         except OSError as error:
-            if is_local_lack(error):
+            if error.errno not in STAYS:
                 self.marks[path] = None  # the next look finds it changed, and it is tried again
             what = f"{shown} can't be read: {plainly(error)}"
             raise Wrong(self.sink.where or shown, what, may_pass=True) from None
