@@ -38,7 +38,7 @@ from zkdns.forward import resolvconf
 from zkdns.forward.stored import Stored
 from zkdns.health import consensus
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Registration, Service, ServiceSettings, State
-from zkdns.registry import file, formats, overrides, presets, state
+from zkdns.registry import file, formats, overrides, presets, state, state_items
 from zkdns.registry import settings as service_settings
 from zkdns.registry.addresses import canonical, is_host
 from zkdns.registry.arrange import Found, arrange
@@ -428,7 +428,7 @@ def state_file(data: bytes) -> None:
 
 
 def _seal(data: bytes) -> bytes:
-    body = state.MAGIC + struct.pack("!H", state.VERSION) + state.FINGERPRINT + data[SEALED:-32]
+    body = state.MAGIC + struct.pack("!H", state.VERSION) + state_items.FINGERPRINT + data[SEALED:-32]
     return body + hashlib.sha256(body).digest()
 
 

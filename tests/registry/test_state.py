@@ -10,7 +10,7 @@ import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -21,6 +21,7 @@ from support.trees import open_root
 from zkdns.model import Catalog, Override, Problem, State
 from zkdns.registry import state
 from zkdns.registry.state import NAME, Loaded, load, save
+from zkdns.registry.state_items import FINGERPRINT
 
 
 def catalog(instances: int = 3) -> Catalog:
@@ -197,7 +198,7 @@ def test_any_cut_and_any_changed_byte_is_noticed(
 def test_a_file_with_a_checksum_that_fits_and_no_sense_is_a_problem(tmp_path: Path) -> None:
     import hashlib
 
-    head = state.MAGIC + b"\0\1" + state.FINGERPRINT
+    head = state.MAGIC + b"\0\1" + FINGERPRINT
     for body in (
         b"",
         b"\0\0\0\0",
@@ -333,3 +334,43 @@ def test_two_processes_that_save_at_once_write_files_of_their_own(
         save(tmp_path, catalog())
         save(tmp_path, catalog(), name="catalog-r2.zkdns")
     assert len(set(names)) == 4
+
+
+ODD = cast("str", object())
+"""What no word of msgpack stands for."""
+
+
+@pytest.mark.parametrize("what", ["an instance", "its settings", "a problem", "an override"])
+def test_what_can_not_be_spelled_costs_itself_and_is_named(tmp_path: Path, what: str) -> None:
+    """The state of all others was not written any more."""
+    saved, overrides = (
+        catalog(250),
+        {("web", "i00001"): Override(drain=True), ("web", "x"): Override(drain=True)},
+    )
+    web, db = saved.services["web"], saved.services["db"]
+    first, *rest = web.instances
+    faults: list[Problem] = []
+    if what == "an instance":
+        web = replace(web, instances=(*rest[:120], replace(first, reason=ODD), *rest[120:]))
+        left, path = (
+            replace(saved, services={"web": replace(web, instances=tuple(rest)), "db": db}),
+            first.path,
+        )
+    elif what == "its settings":
+        web = replace(web, note=ODD)
+        left, path = replace(saved, services={"db": db}), web.path
+    elif what == "a problem":
+        left, path = saved, "/x"
+    else:
+        left, path = saved, "web/x"
+    problems = (*saved.problems, Problem("/x", ODD, "")) if what == "a problem" else saved.problems
+    if what == "an override":
+        overrides["web", "x"] = Override(drain=True, why=ODD)
+    save(
+        tmp_path, replace(saved, services={"web": web, "db": db}, problems=problems), overrides, faults=faults
+    )
+    loaded = load(tmp_path)
+    assert loaded.problem is None
+    assert loaded.catalog == left
+    assert len(loaded.overrides) == 2 - (what == "an override")
+    assert [(one.path, one.ours) for one in faults] == [(path, True)]

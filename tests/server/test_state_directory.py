@@ -14,10 +14,21 @@ from typing import Any
 import pytest
 
 from zkdns.config import Settings
-from zkdns.model import Begin, Catalog, Children, ConfigError, Data, Override, Session, Stat, Whole
+from zkdns.model import (
+    Begin,
+    Catalog,
+    Children,
+    ConfigError,
+    Data,
+    Instance,
+    Override,
+    Session,
+    Stat,
+    Whole,
+)  # fmt: skip
 from zkdns.pipeline.inputs import Heard
 from zkdns.pipeline.pipeline import Pipeline
-from zkdns.registry import state
+from zkdns.registry import state, state_items
 from zkdns.registry.url import parse_registry
 from zkdns.roots import OVERRIDES, TOPOLOGY
 from zkdns.server import state_directory
@@ -485,3 +496,30 @@ async def test_a_directory_that_was_made_anew_is_claimed_anew(tmp_path: Path) ->
     assert other.shared is not None
     await one.stop()
     await other.stop()
+
+
+async def test_what_can_not_be_kept_for_an_error_of_ours_costs_itself_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was written any more, of nobody, with a traceback every five seconds."""
+    pipeline = a_pipeline(*ONE)
+    read(pipeline, "r1", "web", "db", "bad")
+    row = state_items._row
+
+    def fall(instance: Instance) -> tuple[object, ...]:
+        if instance.path == "/services/bad/a":
+            raise RuntimeError("planted")
+        return row(instance)
+
+    monkeypatch.setattr(state_items, "_row", fall)
+    directory = StateDirectory(str(tmp_path), pipeline)
+    await directory.stop()
+    assert [(one.path, one.ours) for one in directory.problems] == [("/services/bad/a", True)]
+    assert directory.errors == 1
+    (remembered,) = await StateDirectory(str(tmp_path), a_pipeline(*ONE)).load()
+    kept = {name: len(one.instances) for name, one in remembered.catalog.services.items()}
+    assert kept == {"web": 1, "db": 1, "bad": 0}
+    monkeypatch.setattr(state_items, "_row", row)
+    read(pipeline, "r1", "web", "bad")
+    await directory.stop()
+    assert not directory.problems

@@ -80,7 +80,7 @@ def observer(tmp_path: Path) -> Observer:
         engine,  # type: ignore[arg-type]
         forwarder,  # type: ignore[arg-type]
         SimpleNamespace(paths=[], problems=(Problem("zone", "", ""),), broken=False),  # type: ignore[arg-type]
-        SimpleNamespace(problem=Problem("state", "", ""), shared=Problem("shared", "", "")),  # type: ignore[arg-type]
+        SimpleNamespace(problems=[Problem("state", "", ""), Problem("shared", "", "")], errors=10_000),  # type: ignore[arg-type]
         SimpleNamespace(  # type: ignore[arg-type]
             problems=[Problem("journal", "", "")],
             outages=SimpleNamespace(standing=dict),
@@ -96,7 +96,7 @@ def test_each_count_is_that_of_the_part_that_counts_it(tmp_path: Path) -> None:
     assert counters.change_seconds == ((7.0,), (1, 2), 3.0)
     assert counters.dropped == {"send": 13}
     assert (counters.search_misses, counters.errors) == (15, 11)
-    assert counters.faults == 1123, (
+    assert counters.faults == 11_123, (
         "of the pipeline, of what was due, of the engine, and of upstreams' replies"
     )
     assert (counters.tcp_open, counters.tcp_waiting, counters.tcp_closed) == (16, 17, {"idle": 18})

@@ -5,9 +5,8 @@ A file that is cut, corrupt, foreign or newer is reported and left as it is; bef
 replaces such a file it is renamed to `catalog.zkdns.aside-<n>`, never overwritten. OSError (a full disk)
 is the caller's to log. Written in small pieces, so that a thread that saves never holds the GIL for long.
 
-The file: MAGIC, VERSION and the schema's fingerprint, then items of msgpack, each with its length in
-front (a head with the overrides, for each service its fields and its instances in slices), length 0,
-and the SHA-256 of all.
+The file: MAGIC, VERSION and the schema's fingerprint, then items (`state_items`), each with its length in
+front, length 0, and the SHA-256 of all.
 """
 
 from __future__ import annotations
@@ -18,25 +17,20 @@ import struct
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import fields
-from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeAlias, get_type_hints
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from zkdns.files import MIB, create_aside, read_bounded, sync_directory
-from zkdns.model import Catalog, Check, Instance, Override, Problem, Registration, Service, ServiceSettings
-from zkdns.routes import Route
+from zkdns.model import Catalog, Override, Problem
+from zkdns.registry import state_items
 
 NAME: Final = "catalog.zkdns"
 MAGIC: Final = b"zkdns catalog\n"
 VERSION: Final = 1
 MAX_BYTES: Final = 4096 * MIB
-SLICE: Final = 100
-"""Instances in one item: under a millisecond of packing."""
 ABANDONED: Final = 600.0
 """Seconds without a byte after which a file that is being written is nobody's."""
 
@@ -46,7 +40,6 @@ would put each other's aside every few seconds."""
 
 _START = struct.Struct("!H8s")
 _LENGTH = struct.Struct("!I")
-_KINDS = (Registration, Check, Route, ServiceSettings, Instance, Service, Problem, Override)
 
 # Files that this process wrote or read whole, by path: (inode, mtime_ns, size). Only others are looked into
 # before they are replaced.
@@ -79,65 +72,6 @@ class _OfOurs(_Bad):
     """It is one of another version of zkdns."""
 
 
-# --- the model as rows: a field more or less makes another fingerprint -------------------------------
-
-
-def _columns(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
-
-
-def _fingerprint() -> bytes:
-    shape = [(kind.__name__, [(f.name, str(f.type)) for f in fields(kind)]) for kind in _KINDS]
-    return hashlib.sha256(repr(shape).encode()).digest()[:8]
-
-
-FINGERPRINT: Final = _fingerprint()
-_REGISTRATION = _columns(Registration)
-_INSTANCE = _columns(Instance)
-_AT = _INSTANCE.index("registration")
-
-
-def _row_type(columns: tuple[str, ...], types: dict[str, Any]) -> Any:
-    return tuple.__class_getitem__(tuple(types[name] for name in columns))
-
-
-_REGISTRATION_ROW = _row_type(_REGISTRATION, get_type_hints(Registration))
-_INSTANCE_ROW = _row_type(_INSTANCE, get_type_hints(Instance) | {"registration": _REGISTRATION_ROW})
-_ROWS: Any = list.__class_getitem__(_INSTANCE_ROW)
-
-
-class _Head(msgspec.Struct, array_like=True):
-    serial: int
-    services: int
-    problems: list[Problem]
-    overrides: list[tuple[str, str, Override]]
-    source: str = ""
-    stale_since: float | None = None
-    topology: bytes | None = None
-
-
-class _ServiceHead(msgspec.Struct, array_like=True):
-    name: str
-    label: str
-    path: str
-    settings: ServiceSettings
-    note: str
-    offices: tuple[str, ...]
-    slices: int
-
-
-def _row(instance: Instance) -> tuple[Any, ...]:
-    values = [getattr(instance, name) for name in _INSTANCE]
-    values[_AT] = tuple(getattr(instance.registration, name) for name in _REGISTRATION)
-    return tuple(values)
-
-
-def _instance(row: Any) -> Instance:
-    values = list(row)
-    values[_AT] = Registration(*values[_AT])
-    return Instance(*values)
-
-
 # --- writing ------------------------------------------------------------------------------------
 
 
@@ -149,9 +83,11 @@ def save(
     name: str = NAME,
     source: str = "",
     topology: bytes | None = None,
+    faults: list[Problem] | None = None,
 ) -> str:
     """Write them down, in the file of this name. OSError where that is not possible; what was there before
-    still is. Returns what is to be said of what stood there and is no state of ours, "" for nothing."""
+    still is. Returns what is to be said of what stood there and is no state of ours, "" for nothing.
+    `faults`: is told what can't be spelled, for an error of ours: it is left out, and the rest is written."""
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / name
     notice = _put_aside(target)
@@ -160,7 +96,7 @@ def save(
     try:
         with create_aside(aside) as file:
             digest = hashlib.sha256()
-            for chunk in _spell(catalog, overrides, source, topology):
+            for chunk in _spell(catalog, overrides, source, topology, [] if faults is None else faults):
                 digest.update(chunk)
                 file.write(chunk)
             file.write(digest.digest())
@@ -187,48 +123,16 @@ def _sweep(directory: Path, name: str) -> None:
 
 
 def _spell(
-    catalog: Catalog, overrides: InstanceOverrides, source: str, topology: bytes | None
+    catalog: Catalog,
+    overrides: InstanceOverrides,
+    source: str,
+    topology: bytes | None,
+    faults: list[Problem],
 ) -> Iterator[bytes]:
-    encode = msgspec.msgpack.Encoder(enc_hook=_pack).encode
-    yield MAGIC + _START.pack(VERSION, FINGERPRINT)
-    ordered = [(service, id, order) for (service, id), order in overrides.items()]
-    head = _Head(
-        catalog.serial, len(catalog.services), list(catalog.problems), ordered, source, catalog.stale_since,
-        topology,
-    )  # fmt: skip
-    yield _framed(encode(head))
-    for service in catalog.services.values():
-        slices = -(-len(service.instances) // SLICE)
-        yield _framed(
-            encode(
-                _ServiceHead(
-                    service.name,
-                    service.label,
-                    service.path,
-                    service.settings,
-                    service.note,
-                    service.offices,
-                    slices,
-                )
-            )
-        )
-        rest = iter(service.instances)
-        while some := list(islice(rest, SLICE)):
-            yield _framed(encode([_row(instance) for instance in some]))
+    yield MAGIC + _START.pack(VERSION, state_items.FINGERPRINT)
+    for item in state_items.spell(catalog, overrides, source, topology, faults):
+        yield _framed(item)
     yield _LENGTH.pack(0)
-
-
-def _pack(value: Any) -> Any:
-    """What msgpack has no word for: the shares of a route."""
-    if isinstance(value, Fraction):
-        return value.as_integer_ratio()
-    raise TypeError(type(value))
-
-
-def _unpack(kind: type, value: Any) -> Any:
-    if kind is Fraction:
-        return Fraction(*value)
-    raise TypeError(kind)
 
 
 def _framed(item: bytes) -> bytes:
@@ -275,17 +179,18 @@ def load(directory: Path, name: str = NAME) -> Loaded:
     path = directory / name
     try:
         mark = _mark(path.stat())
-        loaded = _assemble(_items(path))
+        catalog, overrides, head = state_items.read(_items(path))
     except FileNotFoundError:
         return Loaded(None, None)
     except OSError as error:
         what = f"can't be read: {error.strerror or error}"
         return Loaded(None, Problem(str(path), what, "make it readable for the server, or remove it"))
-    except _Bad as error:
+    except (_Bad, state_items.NotRead) as error:
+        why = str(error) if isinstance(error, _Bad) else f"its content makes no sense: {error}"
         cure = "nothing is lost: it is written anew once the registry is read, and this one kept beside it"
-        return Loaded(None, Problem(str(path), str(error), cure))
+        return Loaded(None, Problem(str(path), why, cure))
     _known[path] = mark
-    return loaded
+    return Loaded(catalog, None, overrides, head.source, head.topology)
 
 
 def source_of(path: Path) -> str:
@@ -294,11 +199,11 @@ def source_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
             begin = file.read(len(MAGIC) + _START.size)
-            if begin != MAGIC + _START.pack(VERSION, FINGERPRINT):
+            if begin != MAGIC + _START.pack(VERSION, state_items.FINGERPRINT):
                 return ""
             (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
             head = file.read(min(length, MAX_BYTES))
-        return msgspec.msgpack.decode(head, type=_Head, dec_hook=_unpack).source
+        return state_items.read_head(head).source
     except (
         OSError,
         struct.error,
@@ -334,7 +239,7 @@ def _look(begin: bytes) -> None:
         raise _OfOurs(
             f"it was written by a newer zkdns (version {version} of the file, this one knows {VERSION})"
         )
-    if version != VERSION or fingerprint != FINGERPRINT:
+    if version != VERSION or fingerprint != state_items.FINGERPRINT:
         raise _OfOurs("it was written by another version of zkdns")
 
 
@@ -346,37 +251,3 @@ def _split(data: bytes, at: int) -> Iterator[bytes]:
             at += length
     except struct.error:
         raise _Bad("its last item is cut") from None
-
-
-def _assemble(items: Iterator[bytes]) -> Loaded:
-    try:
-        head = msgspec.msgpack.decode(next(items), type=_Head, dec_hook=_unpack)
-        decode_head = msgspec.msgpack.Decoder(_ServiceHead, dec_hook=_unpack).decode
-        decode_rows = msgspec.msgpack.Decoder(_ROWS).decode
-        services = {}
-        for _ in range(head.services):
-            service_head = decode_head(next(items))
-            instances: list[Instance] = []
-            for _ in range(service_head.slices):
-                instances += map(_instance, decode_rows(next(items)))
-            services[service_head.name] = Service(
-                service_head.name,
-                service_head.label,
-                service_head.path,
-                service_head.settings,
-                tuple(instances),
-                service_head.note,
-                offices=service_head.offices,
-            )
-    except (
-        msgspec.MsgspecError,
-        ValueError,
-        TypeError,
-        ZeroDivisionError,
-        StopIteration,
-        RecursionError,
-    ) as error:
-        raise _Bad(f"its content makes no sense: {error}") from None
-    overrides = {(service, id): order for service, id, order in head.overrides}
-    catalog = Catalog(services, tuple(head.problems), head.serial, True, head.stale_since)
-    return Loaded(catalog, None, overrides, head.source, head.topology)

@@ -74,8 +74,17 @@ class StateDirectory:
         self._looking: asyncio.Task[None] | None = None
         self.problem: Problem | None = None
         """Why it can't be read or written."""
+        self.errors = 0
+        self._faults: dict[str, list[Problem]] = {}
+        """By registry, what can't be written for an error of ours."""
         self.shared: Problem | None = None
         """That another server keeps its state there as well."""
+
+    @property
+    def problems(self) -> list[Problem]:
+        """All that is wrong with what is kept."""
+        faults = [one for faults in self._faults.values() for one in faults]
+        return [*filter(None, (self.problem, self.shared)), *faults]
 
     async def load(self) -> list[Remembered]:
         """What the registries that were not read yet held last; its age is the time it was known."""
@@ -178,11 +187,13 @@ class StateDirectory:
         self._failed |= {registry.name for registry, _ in due}
         try:
             for registry, kept in due:
-                catalog = replace(kept.catalog, serial=kept.serial)
+                catalog, faults = replace(kept.catalog, serial=kept.serial), list[Problem]()
                 notice = await asyncio.to_thread(
                     state.save, directory, catalog, kept.overrides,
                     name=self._file_of(registry), source=registry.url.text, topology=kept.topology,
+                    faults=faults,
                 )  # fmt: skip
+                self._tell_faults(registry.name, faults)
                 if notice:
                     log.warning("%s", notice)
                 before = [self._saved[registry.name]] if registry.name in self._saved else []
@@ -199,6 +210,12 @@ class StateDirectory:
             self.problem = None
         finally:
             self._writing = None
+
+    def _tell_faults(self, registry: str, faults: list[Problem]) -> None:
+        for new in (one for one in faults if one not in self._faults.get(registry, ())):
+            self.errors += 1
+            log.error("%s is left out of the state: %s", new.path, new.what)
+        self._faults[registry] = faults
 
     def _fail(self, directory: Path, why: str) -> None:
         problem = Problem(

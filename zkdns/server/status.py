@@ -150,7 +150,7 @@ class Observer(Struct, frozen=True):
     def _problems(self) -> Problems:
         """All that is wrong with the data now, wherever it comes from."""
         beside = [*self.zone_files.problems]
-        beside += filter(None, (self.state_directory.problem, self.state_directory.shared))
+        beside += self.state_directory.problems
         beside += filter(None, (self.driver.late_checks,))
         for why in dict.fromkeys((self.life.lack.why, self.engine.lack, self.life.web.lack)):
             if why:
@@ -180,7 +180,11 @@ class Observer(Struct, frozen=True):
             dropped=engine.dropped(),
             search_misses=engine.search_misses().total(),
             errors=engine.dispatcher.errors,
-            faults=self.pipeline.wall.errors + self.driver.faults + engine.faults + self.forwarder.faults,
+            faults=self.pipeline.wall.errors
+            + self.driver.faults
+            + engine.faults
+            + self.forwarder.faults
+            + self.state_directory.errors,
             tcp_open=connections,
             tcp_waiting=waiting,
             tcp_closed=engine.closed(),
