@@ -654,6 +654,20 @@ def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     assert "no such file" in problem.what
 
 
+def test_a_folder_that_can_be_read_again_as_it_was_is_no_problem_any_more(folder: ZoneFolder) -> None:
+    """Nothing in it had changed, so nobody looked, and the row stayed for good."""
+    write(folder, "one.test.zone", "$TTL 60\n" + SOA)
+    zones = folder.load().zones
+    folder.folder.rename(folder.folder.with_name("away"))
+    assert folder.changed()
+    assert folder.load().problems
+    assert folder.loaded.zones is zones
+    folder.folder.with_name("away").rename(folder.folder)
+    assert folder.changed()
+    assert not folder.load().problems
+    assert not folder.changed()
+
+
 @given(
     st.text(max_size=200)
     | st.lists(

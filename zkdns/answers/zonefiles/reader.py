@@ -108,6 +108,7 @@ class ZoneFolder:
             marks = {path: mark(path) for path in self._list()}
         except OSError as error:
             cure = "name a folder that is there and can be read, with --zones"
+            self._marks = None  # it may be as it was once it can be read: that is to be seen
             self.loaded = Loaded(self.loaded.zones, (Problem(str(self.folder), plainly(error), cure),))
             return self.loaded
         good: dict[Path, ZoneData] = {}
