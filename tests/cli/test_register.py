@@ -24,6 +24,7 @@ from support import loaded
 from support.server import REPOSITORY
 from support.zookeeper import ZooKeeperServer, finish
 from zkdns import cli
+from zkdns.cli import running
 from zkdns.cli.found_as import dns_names, loopback_warning
 from zkdns.cli.keeper import Keeper
 from zkdns.cli.register import Vouched
@@ -277,6 +278,26 @@ def test_a_ttl_check_that_this_machine_can_not_run_leaves_all_as_it_was(
     check.stop()
     assert wanted == [True]
     assert capsys.readouterr().err.count("the ttl check can't be run (") == 1
+
+
+def test_a_ttl_check_that_can_not_be_ended_fails_in_time_and_is_not_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of another user, or one that waits for a disk: it was never told that it fails."""
+    monkeypatch.setattr(running, "kill_group", lambda leader: None)
+    check = TtlCheck(("sleep", "600"), {}, 0.1, lambda good, why: None)
+    begun = []
+    for _ in range(3):
+        assert check._run() == "not done within 0.1 s"
+        begun.append(check._process)
+    assert begun == [begun[0]] * 3
+    assert begun[0] is not None
+    begun[0].kill()
+    assert check._run() == "not done within 0.1 s"
+    assert check._process is not None
+    assert check._process is not begun[0]
+    check._process.kill()
+    check._process.wait()
 
 
 def _is_gone(pid: int) -> bool:

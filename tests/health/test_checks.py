@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from support.waiting import until
+from zkdns.health.checks import command as command_check
 from zkdns.health.checks import http
 from zkdns.health.prober import Prober
 from zkdns.health.targets import Target
@@ -302,6 +303,28 @@ async def test_what_a_command_leaves_behind_ends_with_it(tmp_path: Path, code: i
     assert verdict.good == (code == 0)
     left = int(pid.read_text())
     await until(lambda: not is_alive(left))
+
+
+async def test_a_command_that_can_not_be_ended_is_a_bad_probe_in_time_and_is_not_started_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of another user, or one that waits for a disk: its probe never ended, and its verdict stood."""
+    monkeypatch.setattr(command_check, "kill_group", lambda leader: None)
+    starts, told = tmp_path / "starts", list[Verdict]()
+    words = ("sh", "-c", f"echo >> '{starts}'; exec sleep 600")
+    check = Check("command", command=words, timeout=1, interval=0.1)
+    prober = Prober(lambda target, verdict: told.append(verdict))
+    prober.schedule(Target("/s/web/a", "a", "127.0.0.1", 80, 0.0, check))
+    await until(lambda: len(told) >= 3)
+    goes_on = "the program of the last probe goes on, and can't be ended"
+    assert [verdict.why for verdict in told[:3]] == ["no answer within 1 s", goes_on, goes_on]
+    assert starts.read_text() == "\n"
+    process = command_check._left["/s/web/a"]
+    process.kill()
+    await process.wait()
+    await until(lambda: starts.read_text() == "\n\n")
+    await prober.stop()
+    command_check._left["/s/web/a"].kill()
 
 
 # --- the prober -------------------------------------------------------------------------------------

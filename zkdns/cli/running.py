@@ -214,6 +214,9 @@ class TtlCheck:
 
     def _run(self) -> str:
         """What is wrong, or ""; Lacking."""
+        late = f"not done within {self._interval:g} s"
+        if self._process is not None and not self._has_ended(self._process):
+            return late  # it is another user's, by sudo, or waits for a disk: so would the next one
         try:
             with graves.lock:
                 self._process = subprocess.Popen(
@@ -233,12 +236,18 @@ class TtlCheck:
             code = self._process.wait(self._interval)
         except subprocess.TimeoutExpired:
             kill_group(self._process.pid)
-            self._process.wait()
-            return f"not done within {self._interval:g} s"
+            return late
         kill_group(self._process.pid)  # what it left behind: at each turn that would be more
         if code:
             return f"exit code {code}" if code > 0 else f"killed by signal {-code}"
         return ""
+
+    def _has_ended(self, process: subprocess.Popen[bytes]) -> bool:
+        try:
+            process.wait(self._interval)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def _kill(self) -> None:
         process = self._process
