@@ -283,6 +283,28 @@ async def test_while_zone_files_are_read_for_minutes_all_else_is_looked_after_an
     assert not one.server.zone_files.broken, "what was not read to its end says nothing"
 
 
+async def test_a_start_that_reads_zone_files_has_the_time_that_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd ended it after a minute and a half, and so each that came after it."""
+    told: list[tuple[str, bool]] = []
+    (tmp_path / "services.toml").write_text(WEB)
+    registry = (file_registry(tmp_path / "services.toml"),)
+    server = Running(
+        Settings(registry=registry, listen=(Address("127.0.0.1", free_port()),), http=None, engine="python")
+    ).server
+    monkeypatch.setattr(server.notifier, "wait", lambda what, prolongs: told.append((what, prolongs)))
+    is_read = asyncio.Event()
+    monkeypatch.setattr(server, "_load_zone_files", is_read.wait)
+    starting = asyncio.create_task(server.start())
+    await until(lambda: len(told) > 1)
+    is_read.set()
+    await starting
+    assert {*told} == {("reads zone files", True)}
+    await server.stop()
+    assert not any(task.get_name() == "tell" for task in asyncio.all_tasks())
+
+
 async def test_who_is_told_to_stop_while_it_reads_zone_files_never_listens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,13 +391,13 @@ async def test_how_many_there_are_is_not_counted_in_the_loop(
 ) -> None:
     caplog.set_level(logging.INFO)
     counted: list[threading.Thread] = []
-    count = lifecycle._count
+    count = lifecycle.count_held
 
     def noted(services: Mapping[str, Service]) -> str:
         counted.append(threading.current_thread())
         return count(services)
 
-    monkeypatch.setattr(lifecycle, "_count", noted)
+    monkeypatch.setattr(lifecycle, "count_held", noted)
     await start()
     await until(lambda: "1 service, 1 instance, on" in caplog.text)
     assert threading.main_thread() not in counted

@@ -64,12 +64,12 @@ def test_without_systemd_nothing_is_said_and_nothing_fails(tmp_path: Path) -> No
 def test_a_start_whose_registry_is_away_counts_as_done_after_a_while(manager: Manager) -> None:
     now = [0]
     notifier = Notifier({"NOTIFY_SOCKET": manager.place}, lambda: now[0])
-    notifier.wait("waits", joining=False)
+    notifier.wait("waits", prolongs=False)
     assert manager.read() == ["STATUS=waits"]
     now[0] = int(PATIENCE * 1e9)
-    notifier.wait("waits", joining=False)
+    notifier.wait("waits", prolongs=False)
     assert manager.read()[1:] == ["READY=1", "STATUS=waits"]
-    notifier.wait("waits", joining=False)
+    notifier.wait("waits", prolongs=False)
     assert len(manager.read()) == 3
 
 
@@ -78,7 +78,7 @@ def test_a_start_beside_another_server_is_prolonged_and_never_called_done(manage
     notifier = Notifier({"NOTIFY_SOCKET": manager.place}, lambda: now[0])
     for _ in range(3):
         now[0] += int(PATIENCE * 1e9)
-        notifier.wait("waits", joining=True)
+        notifier.wait("waits", prolongs=True)
     assert manager.read() == ["EXTEND_TIMEOUT_USEC=60000000", "STATUS=waits"] * 3
 
 

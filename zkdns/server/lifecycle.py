@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -27,7 +27,7 @@ from zkdns.forward.addresses import Resolved
 from zkdns.forward.allow import Permits, permit
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.machine import ask_machine
-from zkdns.model import Change, ConfigError, Service
+from zkdns.model import Change, ConfigError
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.inputs import Ready, ZoneFilesRead
 from zkdns.pipeline.journal import OUT_OF_REACH
@@ -49,7 +49,7 @@ from zkdns.server.notify import Notifier
 from zkdns.server.recorder import Recorder
 from zkdns.server.rereading import Rereading
 from zkdns.server.state_directory import StateDirectory
-from zkdns.server.status import Observer, Phase
+from zkdns.server.status import Observer, Phase, count_held
 from zkdns.web.http import Web
 
 log = logging.getLogger("zkdns")
@@ -161,7 +161,11 @@ class Server:
 
     async def start(self) -> None:
         """Listens and begins to read; ConfigError where it may not listen so."""
-        await self._load_zone_files()
+        telling = self._spawn(self._tell_reading(), "tell")
+        try:
+            await self._load_zone_files()
+        finally:
+            telling.cancel()
         if self._stop_asked.is_set():
             return
         if self._is_shared():
@@ -177,6 +181,13 @@ class Server:
         self._spawn(collector.follow(), "collect")
         self._spawn(self._look_at(self.recorder.write, "the journal"), "journal")
         self._spawn(self._look_at(self._follow_zone_files, "zone files"), "follow zone files")
+
+    async def _tell_reading(self) -> None:
+        """A start with zone files of a million lines takes a minute or more: systemd would end it, and the
+        next one as well."""
+        while True:
+            self.notifier.wait("reads zone files", prolongs=True)
+            await asyncio.sleep(1.0)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = self._loop.create_task(work, name=name)
@@ -243,7 +254,7 @@ class Server:
             try:
                 self.driver.look()
                 joining = self._joining is not None and not self._joining.done()
-                self.notifier.wait("waits for the registry to be read", joining=joining)
+                self.notifier.wait("waits for the registry to be read", prolongs=joining)
                 self.state_directory.look()
                 self.state_directory.keep()
             except Exception:
@@ -380,21 +391,9 @@ class Server:
     async def _say_ready(self) -> None:
         await self._listens.wait()  # all may be read before: registry files and zone files
         zones, addresses = (", ".join(map(str, many)) for many in (self.settings.zone, self.settings.listen))
-        held = await asyncio.to_thread(_count, dict(self.pipeline.services))
+        held = await asyncio.to_thread(count_held, dict(self.pipeline.services))
         status = f"ready: engine {self.engine.name}, zones {zones}, {held}, on {addresses}"
         log.info("%s", status)
         self.notifier.ready(status)
         for missing in (tell_missing(r.url) for r in self.pipeline.registries.values() if r.is_missing):
             log.warning("%s: %s; %s", missing.path, missing.what, missing.cure)
-
-
-def _count(services: Mapping[str, Service]) -> str:
-    """What is held, for people: a view is no service, and what it shares with its service is there once."""
-    own = {name: s for name, s in services.items() if not s.view_of}
-    instances = sum(len(s.instances) for s in own.values())
-    for view in services.values():
-        if view.view_of:
-            base = own.get(view.view_of)
-            known = {(i.registry, i.id) for i in base.instances} if base is not None else set()
-            instances += sum((i.registry, i.id) not in known for i in view.instances)
-    return f"{len(own)} service{'s' * (len(own) != 1)}, {instances} instance{'s' * (instances != 1)}"

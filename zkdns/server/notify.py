@@ -16,7 +16,7 @@ PATIENCE = 30.0
 outside are forwarded, and systemd must not end that."""
 
 EXTENSION = 60.0
-"""Seconds by which a start is prolonged, each time, while another server answers on our addresses."""
+"""Seconds by which a start is prolonged, each time."""
 
 
 class Notifier:
@@ -39,11 +39,12 @@ class Notifier:
         self._is_ready, self._status = True, status
         self._say("READY=1", f"STATUS={status}")
 
-    def wait(self, status: str, *, joining: bool) -> None:
-        """Not ready yet; called again and again. `joining`: another server answers until we are."""
+    def wait(self, status: str, *, prolongs: bool) -> None:
+        """Not ready yet; called again and again. `prolongs`: it takes as long as it takes, since files are
+        read or another server answers until we do."""
         if self._is_ready:
             return
-        if joining:
+        if prolongs:
             self._say(f"EXTEND_TIMEOUT_USEC={int(EXTENSION * 1e6)}", f"STATUS={status}")
         elif self._clock() - self._started >= PATIENCE * 1e9:
             self.ready(status)

@@ -24,7 +24,7 @@ from zkdns.dns import names
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.upstreams import loop_at
 from zkdns.lack import problem_of
-from zkdns.model import Problem
+from zkdns.model import Problem, Service
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.journal import History, OutOfReach, Query
 from zkdns.pipeline.pipeline import Pipeline
@@ -334,3 +334,15 @@ class Observer(Struct, frozen=True):
     def history(self, query: Query) -> Callable[[], History]:
         """Reads what changed, oldest first, and how far back that is known."""
         return self.recorder.history(query)
+
+
+def count_held(services: Mapping[str, Service]) -> str:
+    """What is held, for people: a view is no service, and what it shares with its service is there once."""
+    own = {name: s for name, s in services.items() if not s.view_of}
+    instances = sum(len(s.instances) for s in own.values())
+    for view in services.values():
+        if view.view_of:
+            base = own.get(view.view_of)
+            known = {(i.registry, i.id) for i in base.instances} if base is not None else set()
+            instances += sum((i.registry, i.id) not in known for i in view.instances)
+    return f"{len(own)} service{'s' * (len(own) != 1)}, {instances} instance{'s' * (instances != 1)}"
