@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from support.steps import steps
 from zkdns.health import ballots, consensus
 from zkdns.health.ballots import MAX_REPLICAS, SESSION, Ballots
+from zkdns.health.consensus import hash_pair
 from zkdns.health.health import CHUNK, Health
 from zkdns.health.thresholds import CheckState
 from zkdns.model import Check, Instance, Registration, Service, ServiceSettings
@@ -266,6 +268,23 @@ def test_the_oldest_of_the_living_are_read_whatever_the_others_are_called() -> N
     world.ballots.take({name: good() for name in names})
     world.all()
     assert sorted(world.read) == names[MAX_REPLICAS:]
+
+
+def test_the_oldest_are_known_however_they_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ballots, "RESERVE", MAX_REPLICAS + 9)
+    monkeypatch.setattr(ballots, "MAX_CAME", 20)
+    chance = random.Random(5)
+    world = Read()
+    age = {f"r{n:03}": chance.randrange(150) for n in range(300)}
+    standing: set[str] = set()
+    for at in range(200):
+        standing ^= {*chance.sample([*age], chance.choice([1, 3, 40]))}
+        living = {r for r in standing if hash_pair(r, "") % 5}
+        world.ballots.see(dict.fromkeys(living, 0.0), {r: age[r] for r in living})
+        world.ballots.take(dict.fromkeys(standing, b"{}"))
+        oldest = sorted(living, key=lambda r: (age[r], r))[:MAX_REPLICAS]
+        assert world.ballots.voters == {"me", *oldest}, at
+        world.all()
 
 
 def test_of_nodes_without_number_each_is_looked_at_once() -> None:

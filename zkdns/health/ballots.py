@@ -10,9 +10,10 @@ its node under /zkdns/servers is written again, which each does when it is back.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from heapq import nsmallest
-from itertools import filterfalse
+from itertools import filterfalse, islice, repeat
 from types import MappingProxyType
 from typing import Final
 
@@ -21,6 +22,12 @@ from zkdns.steps import Steps, glance
 
 MAX_REPLICAS: Final = 64
 """Replicas whose ballots count."""
+
+RESERVE: Final = 16 * MAX_REPLICAS
+"""Of the oldest so many are known: where one of these goes, not all are looked through."""
+
+MAX_CAME: Final = 8192
+"""Those that came and are put among these one by one."""
 
 SESSION: Final = 12.0
 """Seconds after our return by which the sessions of those that stay away have ended, and their nodes are
@@ -68,6 +75,10 @@ class Ballots:
         self._checked = checked
         self._moved = moved
         self._nodes: dict[str, bytes] = {}
+        self._oldest: list[str] = []
+        """Of those that live and have a ballot, the oldest first."""
+        self._are_more = False
+        """Whether there are younger ones."""
         self._chosen: list[str] = []
         """Those of them that are read."""
         self._known: dict[str, tuple[bytes, Votes]] = {}
@@ -96,7 +107,7 @@ class Ballots:
     def see(self, written: Mapping[str, float], made_by: Mapping[str, int] = NO_NODES) -> None:
         """The live replicas, when their nodes were written (by the ensemble's clock), and by which
         transactions they were made. We are one of them, whatever it says."""
-        is_same = made_by == self._made_by and written.keys() == self._written.keys()
+        is_same = written.keys() == self._written.keys()
         self._written, self._made_by = written, made_by
         before, self.live = self.live, {**written, self._me: 0.0}.keys()
         for replica, (_, votes) in self._known.items():
@@ -105,7 +116,7 @@ class Ballots:
         if is_same:
             self._believe()
         else:
-            self._choose()
+            self._choose(filterfalse(before.__contains__, self.live))
 
     def take(self, nodes: Mapping[str, bytes]) -> None:
         """All the replicas' nodes."""
@@ -114,7 +125,7 @@ class Ballots:
         if self._nodes.keys() == old.keys():
             self._find_unread()
         else:
-            self._choose()
+            self._choose(filterfalse(old.__contains__, self._nodes))
 
     def lose(self) -> None:
         """The ensemble is out of reach: from now on these nodes stand still."""
@@ -143,14 +154,13 @@ class Ballots:
             self._before = self.believed_at = None
             self._believe()
 
-    def _choose(self) -> None:
+    def _choose(self, came: Iterable[str]) -> None:
+        """Say anew whose ballots are read. `came`: who lives, or has a ballot, and did not before."""
         # There may be thousands, live ones too: none of this puts all of them in order, or into sets.
-        living = [r for r in self._nodes if r in self.live]
-        oldest = nsmallest(MAX_REPLICAS, zip([self._made_by.get(r, 0) for r in living], living, strict=True))
-        chosen = [replica for _, replica in oldest]
-        if len(chosen) < MAX_REPLICAS:
-            others = filterfalse(self.live.__contains__, self._nodes)
-            chosen += nsmallest(MAX_REPLICAS - len(chosen), others)
+        self._find_oldest([*islice(came, MAX_CAME + 1)])
+        chosen = self._oldest[:MAX_REPLICAS]
+        others = filterfalse(self.live.__contains__, self._nodes)
+        chosen += nsmallest(MAX_REPLICAS - len(chosen), others)
         self.left_out = len(self._nodes) - len(chosen)
         self.voters = frozenset((self._me, *filter(self.live.__contains__, chosen)))
         for replica in self._known.keys() - {*chosen}:
@@ -159,6 +169,30 @@ class Ballots:
         self._chosen = chosen
         self._share_room()
         self._find_unread()
+
+    def _find_oldest(self, came: Sequence[str]) -> None:
+        """All are looked through only where few are left of those that were the oldest, or many came."""
+        self._oldest = [*filter(self._lives, self._oldest)]
+        if len(came) > MAX_CAME or (self._are_more and len(self._oldest) < MAX_REPLICAS):
+            living = [*filter(self.live.__contains__, self._nodes)]
+            made_by = [*map(self._made_by.get, living, repeat(0))]
+            self._are_more = len(living) > RESERVE
+            if self._are_more:
+                latest = sorted(made_by)[RESERVE - 1]
+                living = [r for r, at in zip(living, made_by, strict=True) if at <= latest]
+            self._oldest = sorted(living, key=self._rank)[:RESERVE]
+            return
+        for replica in filter(self._lives, came):
+            if not self._are_more or self._rank(replica) < self._rank(self._oldest[-1]):
+                insort(self._oldest, replica, key=self._rank)
+        self._are_more = self._are_more or len(self._oldest) > RESERVE
+        del self._oldest[RESERVE:]
+
+    def _lives(self, replica: str) -> bool:
+        return replica in self._nodes and replica in self.live
+
+    def _rank(self, replica: str) -> tuple[int, str]:
+        return self._made_by.get(replica, 0), replica
 
     def _share_room(self) -> None:
         """Say anew which of the large ones are kept, by age. One that is, and was not, is read again."""
