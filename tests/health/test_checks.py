@@ -322,7 +322,8 @@ async def test_a_command_that_can_not_be_ended_is_a_bad_probe_in_time_and_is_not
     process = command_check._left["/s/web/a"]
     process.kill()
     await process.wait()
-    await until(lambda: starts.read_text() == "\n\n")
+    await until(lambda: command_check._left["/s/web/a"] is not process)
+    assert starts.read_text() == "\n\n"
     await prober.stop()
     command_check._left["/s/web/a"].kill()
 
