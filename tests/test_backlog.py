@@ -258,3 +258,10 @@ def test_what_is_removed_has_no_turn_and_neither_has_an_account_of_which_it_was_
     assert drain(accounts) == [3]
     with pytest.raises(KeyError):
         accounts.remove("a", 1)
+
+
+def test_among_few_accounts_the_newest_waits_for_few_where_fewer_are_to_keep_their_order() -> None:
+    accounts = Accounts[int](few=2)
+    for n in range(FEW):
+        accounts.put(str(n), n)
+    assert [accounts.take_next()[1] for _ in range(4)] == [FEW - 1, 0, FEW - 2, 1]

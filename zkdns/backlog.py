@@ -86,9 +86,10 @@ class Accounts(Generic[T]):
     """What waits, by whose account it is, each thing once: accounts take turns (round robin; Nagle, RFC 970),
     and in each what came first is first. Among many accounts that had no turn yet the newest has every second
     one, except without `favours_newest`: where the same ones come again and again, all are to be equally
-    late. `are_long`: accounts may have many things waiting, whose newest has every second of its turns."""
+    late. `are_long`: accounts may have many things waiting, whose newest has every second of its turns.
+    `few`: so many keep the order in which they came; less where each turn of theirs is one of many."""
 
-    def __init__(self, *, favours_newest: bool = True, are_long: bool = False) -> None:
+    def __init__(self, *, favours_newest: bool = True, are_long: bool = False, few: int = FEW) -> None:
         self._lines: OrderedDict[str, OrderedDict[T, None]] = OrderedDict()
         """By account, whose turn is next first."""
         self._held_back: dict[str, OrderedDict[T, None]] = {}
@@ -96,6 +97,7 @@ class Accounts(Generic[T]):
         self._fresh: OrderedDict[str, None] = OrderedDict()
         """Accounts that had no turn yet."""
         self._favours_newest = favours_newest
+        self._few = few
         self._new_line: type[OrderedDict[T, None]] = Backlog if are_long else OrderedDict
         self._is_turn_of_newest = False
 
@@ -123,7 +125,7 @@ class Accounts(Generic[T]):
 
     def take_next(self) -> tuple[str, T]:
         """Whose turn it is, and what of it is next; KeyError where nothing waits."""
-        self._is_turn_of_newest = len(self._fresh) > FEW and not self._is_turn_of_newest
+        self._is_turn_of_newest = len(self._fresh) > self._few and not self._is_turn_of_newest
         if self._is_turn_of_newest:
             account, _ = self._fresh.popitem()
             line = self._lines.pop(account)

@@ -97,6 +97,16 @@ class Children(OfNode, frozen=True):
     zxid: int
 
 
+class Listed(OfNode, frozen=True):
+    """Of the child list of `path` these came, and these are gone; the rest of it stands as it was told.
+    `zxid`: that of `Children`, or less; 0 where it is not known."""
+
+    path: str
+    come: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    zxid: int = 0
+
+
 class Data(OfNode, frozen=True):
     """The data of `path`, ordered by `stat.mzxid`."""
 
@@ -126,9 +136,11 @@ class Session(Struct, frozen=True):
     connected: bool
 
 
-Event: TypeAlias = Children | Data | Unreadable | Begin | Whole | Session
+Event: TypeAlias = Children | Listed | Data | Unreadable | Begin | Whole | Session
 
-OF_NODES: Final = (Children, Data, Unreadable)
+LISTS: Final = (Children, Listed)
+
+OF_NODES: Final = (Children, Listed, Data, Unreadable)
 """The events of single nodes, for `isinstance`: a union would be put together anew at each of a million."""
 
 

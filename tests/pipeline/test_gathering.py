@@ -19,7 +19,7 @@ from zkdns.registry import file
 from zkdns.registry.merge import Merger
 from zkdns.steps import Steps
 
-AT_A_TIME, MAX_TOGETHER, PART, MAX_UNPUBLISHED = 16, 128, 4, 8
+AT_A_TIME, MAX_TOGETHER, PART, MAX_UNPUBLISHED = 16, 128, 2, 3
 MANY = 6 * AT_A_TIME
 OWNER = 0x55
 
@@ -285,7 +285,7 @@ def test_registries_are_to_tell_no_more_while_what_they_told_waits(monkeypatch: 
     """In the mirror what waits is in fair order."""
     world = a_settled_world()
     Watched(world, monkeypatch)
-    world.hear("/services", *events_of(world, 4 * MAX_UNPUBLISHED))
+    world.hear("/services", *events_of(world, 8 * MAX_UNPUBLISHED))
     while world.pipeline._hearing.has_work:
         world.ready(budget=3.0)
     behind = []
@@ -296,7 +296,7 @@ def test_registries_are_to_tell_no_more_while_what_they_told_waits(monkeypatch: 
             break
     assert behind[0]
     assert not behind[-1]
-    assert len(world.pipeline.services) == 4 * MAX_UNPUBLISHED
+    assert len(world.pipeline.services) == 8 * MAX_UNPUBLISHED
 
 
 def test_thousands_that_one_list_has_keep_nobody_from_telling(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.model import Children, Data, Stat, Unreadable
+from zkdns.model import Children, Data, Listed, Stat, Unreadable
 from zkdns.registry.listing import FEW, SLICE, STEP, Listing, empty
+from zkdns.steps import finish
 
 ROOT = "/services"
 MANY = 20 * STEP
@@ -146,3 +147,18 @@ def test_a_list_that_is_the_same_is_looked_through_in_steps() -> None:
     assert len(told.there) == len(names)
     assert len(told.steps) >= 3 * 7, "the new list, what is gone of the old one, and what came"
     assert sum(told.steps) == 1
+
+
+@pytest.mark.parametrize("number", [2, 2 * FEW])
+def test_what_is_told_to_come_and_to_go_leaves_the_rest_as_it_was(number: int) -> None:
+    told = Told()
+    names = tuple(f"s{n}" for n in range(number))
+    told.take(ROOT, names)
+    told.take(f"{ROOT}/s0", ("a", "b"))
+    finish(told.listing.steps(Listed(ROOT, ("new", "s1"), ("s0", "never"), 7)))
+    assert told.there == {ROOT, *(f"{ROOT}/{name}" for name in (*names[1:], "new"))}
+    assert told.listing.zxid == 7
+    finish(told.listing.steps(Listed(f"{ROOT}/s0", ("c",))))
+    assert f"{ROOT}/s0/c" not in told.there, "nobody has it on a list"
+    told.take(ROOT, ("new",))
+    assert told.there == {ROOT, f"{ROOT}/new"}

@@ -24,6 +24,7 @@ from zkdns.registry.zk import mirror
 from zkdns.registry.zk.connect import TURNED_AWAY, Reasons, open_client
 from zkdns.registry.zk.ephemerals import AWAY, Kept
 from zkdns.registry.zk.heard import WatchEvent
+from zkdns.registry.zk.window import MAX_SERVICES
 from zkdns.registry.zk.wire import (
     CHANGED,
     CHILD,
@@ -408,14 +409,21 @@ def test_a_flood_of_watch_events_keeps_nothing_from_being_sent(world: World) -> 
     assert sent[mirror.NOTES] > 0
 
 
-def test_while_it_is_paused_a_mirror_reads_nothing(world: World) -> None:
+def test_while_nothing_of_much_that_was_told_is_taken_a_mirror_reads_nothing(world: World) -> None:
     world.connect()
     world.settle()
-    world.mirror.pause(True)
+    window = world.mirror._reads.window
+    world.mirror.take()
+    window.take(0)
+    window.send(MAX_SERVICES)
+    window.read(MAX_SERVICES, True)
     world.client.note([(CREATED, ROOT)])
+    window.tell(1)
     world.settle()
     assert not any(isinstance(what, MultiRead) for what, _ in world.client.sent)
-    world.mirror.pause(False)
+    assert world.mirror.is_awaiting
+    world.mirror.heard = 100
+    world.mirror.take()
     world.settle()
     assert any(isinstance(what, MultiRead) for what, _ in world.client.sent)
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from support.mirrored import Reading, three_deep
-from zkdns.model import Children, Data, Unreadable
+from zkdns.model import Children, Data, Listed, Unreadable
 from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, lineage, mark
 from zkdns.registry.zk.wire import CHANGED, CHILD, CREATED, DELETED, NO_AUTH, NO_NODE, Node
 
@@ -200,8 +200,9 @@ def test_what_was_found_gone_is_read_again_whatever_names_are_listed_then() -> N
     plan, _ = told_of(Node(b"", 2, 2, 3, 0.0, 0, 1))
     plan.take(ReadRequest(f"{ROOT}/web/a", True), Node(b"x", 3, 3, 3, 0.0, 0, 0), ())
     web = ReadRequest(f"{ROOT}/web", True)
-    assert plan.take(web, NO_NODE, NO_NODE) == ([], [ReadRequest(ROOT, True)])
-    plan.take(ReadRequest(ROOT, True), Node(b"", 1, 1, 9, 0.0, 0, 1), ("web",))
+    assert plan.take(web, NO_NODE, NO_NODE) == ([Listed(ROOT, gone=("web",))], [])
+    _, more = plan.take(ReadRequest(ROOT, True), Node(b"", 1, 1, 9, 0.0, 0, 1), ("web",))
+    assert more == [web]
     _, more = plan.take(web, Node(b"", 8, 8, 9, 0.0, 0, 1), ("a",))
     assert more == [ReadRequest(f"{ROOT}/web/a", True)]
 

@@ -11,11 +11,12 @@ import pytest
 from support.mirrored import Reading, three_deep
 from zkdns.model import OF_NODES, Begin, Children, Data, Event, Session, Unreadable, Whole
 from zkdns.registry.scope import Scope
+from zkdns.registry.zk import window
 from zkdns.registry.zk.audit import Audit
-from zkdns.registry.zk.marks import ALL_EVENTS, EVENTS, MAX_SERVICES, MAX_TRIES, SHORT
+from zkdns.registry.zk.marks import ALL_EVENTS, EVENTS, MAX_SERVICES, MAX_TRIES
 from zkdns.registry.zk.portion import BATCH_BYTES, MAX_PATH_CHARACTERS, stand_in
 from zkdns.registry.zk.portion import MAX_READS as BATCH
-from zkdns.registry.zk.read_plan import ReadRequest
+from zkdns.registry.zk.read_plan import SHORT, ReadRequest
 from zkdns.registry.zk.reads import IN_FLIGHT, MAX_FAILED_WATCHES, Reads
 from zkdns.registry.zk.root_reads import MAX_PAUSE_SECONDS, RootReads
 from zkdns.registry.zk.wire import (
@@ -996,17 +997,28 @@ def test_a_change_amid_thousands_of_services_that_change_waits_for_none_of_them(
     assert requests_until(world, f"{ROOT}/web/a", waiting) <= 3
 
 
+def hold(world: World) -> None:
+    """As many services are under way as may be: nothing is read."""
+    world.reads.window.take(0)
+    world.reads.window.send(window.MAX_SERVICES)
+
+
+def let_go(world: World) -> None:
+    world.reads.window.read(window.MAX_SERVICES, False)
+    world.reads.window.take(None)
+
+
 def storm(world: World, number: int, asked_for: str = "") -> list[str]:
     """The data of so many services changes while nothing can be read, that of `web` in their midst; of which
     nodes is read, in which order, once it can."""
-    world.reads.is_paused = True
+    hold(world)
     for n in range(number):
         if n == number // 2:
             world.put(f"{ROOT}/web/a")
         world.put(f"{ROOT}/s{n}/a")
     if asked_for:
         world.reads.favour([f"{ROOT}/{asked_for}"])
-    world.reads.is_paused = False
+    let_go(world)
     before = len(world.sent)
     world.serve()
     assert world.view == world.truth
@@ -1170,11 +1182,11 @@ def test_of_thousands_that_change_one_request_reads_some_services_and_all_instan
 def test_a_list_is_read_amid_thousands_that_change() -> None:
     number = 10 * BATCH
     world = services(number)
-    world.reads.is_paused = True
+    hold(world)
     for n in range(number):
         world.put(f"{ROOT}/s{n}/a")
     world.put(f"{ROOT}/new/a")
-    world.reads.is_paused = False
+    let_go(world)
     assert requests_until(world, f"{ROOT}/new/a", []) <= 4
 
 
@@ -1196,7 +1208,54 @@ def test_what_is_left_to_read_of_nodes_that_are_gone_is_not_read() -> None:
         world.drop(f"{ROOT}/s{n}")
     world.serve()
     assert world.view == world.truth
-    assert world.reads.count - before <= 2 * BATCH, "the list that had them, and what was under way"
+    assert world.reads.count - before <= 11 * BATCH, "each of them, and nothing that stood below"
+
+
+@pytest.mark.parametrize("left", [SHORT // 2, 3 * SHORT])
+def test_of_a_long_list_each_that_comes_or_goes_is_told_by_its_own_reading(left: int) -> None:
+    """Of a list that is long still when that is read, or is not any more."""
+    number = 4 * SHORT
+    world = services(number)
+    told = len(world.told)
+    hold(world)
+    for n in range(left, number):
+        world.drop(f"{ROOT}/s{n}/a")
+        world.drop(f"{ROOT}/s{n}")
+        world.put(f"{ROOT}/n{n}/a")
+        world.drop(f"{ROOT}/n{n}/a")
+        world.drop(f"{ROOT}/n{n}")
+    for n in range(left // 2):
+        world.put(f"{ROOT}/more{n}/a")
+    world.tell_list(ROOT)
+    let_go(world)
+    world.serve()
+    assert world.view == world.truth
+    lists = [e for _, e in world.told[told:] if isinstance(e, Children) and e.path == ROOT]
+    assert all(len(e.names) <= SHORT for e in lists)
+    assert world.reads.idle
+    assert not world.reads.repairs
+
+
+@pytest.mark.parametrize(("of", "most"), [("s{}/a", 2 * window.MAX_SERVICES), ("big/i{}", 3 * BATCH)])
+def test_of_what_changes_no_more_is_read_than_the_answers_take_in(of: str, most: int) -> None:
+    """Of one service more than of many."""
+    world = services(10 * BATCH)
+    for n in range(10 * BATCH):
+        world.put(f"{ROOT}/big/i{n}", tell=False)
+    world.connect()
+    world.serve()
+    before = len(world.told)
+    hold(world)
+    for n in range(10 * BATCH):
+        world.put(f"{ROOT}/{of.format(n)}")
+    world.reads.window.read(window.MAX_SERVICES, False)
+    world.give(*world.poll())
+    world.reads.window.take(len(world.told))
+    while waiting := world.poll():
+        world.give(*waiting)
+    assert 0 < len(world.told) - before <= most
+    world.reads.window.take(len(world.told))
+    assert world.poll(), "what was told is taken"
 
 
 def test_short_changes_that_never_end_do_not_keep_a_long_list_from_being_read() -> None:
@@ -1219,12 +1278,12 @@ def test_short_changes_that_never_end_do_not_keep_a_long_list_from_being_read() 
     assert f"{ROOT}/web/b" in world.view
 
 
-def test_while_it_is_paused_no_more_is_read_and_afterwards_all() -> None:
+def test_while_as_many_are_under_way_as_may_be_no_more_is_read_and_afterwards_all() -> None:
     world = world_of_one()
-    world.reads.is_paused = True
+    hold(world)
     world.put(f"{ROOT}/web/b")
     assert world.poll() == []
-    world.reads.is_paused = False
+    let_go(world)
     world.serve()
     assert world.view == world.truth
 

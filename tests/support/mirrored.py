@@ -15,7 +15,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError, NoNodeError
 
 from support.closing import Starting
-from zkdns.model import Begin, Children, Data, Event, Session, Unreadable, Whole
+from zkdns.model import Begin, Children, Data, Event, Listed, Session, Unreadable, Whole
 from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.layout import layout
 from zkdns.registry.scope import Scope, scopes
@@ -49,6 +49,12 @@ class Reading:
                 for name in set(self.names.get(path, ())) - set(names):
                     self.forget(f"{path}/{name}")
                 self.names[path] = names
+            case Listed(path, come, gone):
+                for name in gone:
+                    self.forget(f"{path}/{name}")
+                self.names[path] = tuple(
+                    dict.fromkeys(n for n in (*self.names[path], *come) if n not in gone)
+                )
 
     def forget(self, path: str) -> None:
         self.data.pop(path, None)

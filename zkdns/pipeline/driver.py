@@ -105,8 +105,6 @@ class Driver:
         self._answered = 0.0
         """When what moved was put in force last (perf_counter)."""
         self._stopped = False
-        self._is_paused = False
-        """Whether the mirrors are to read no more for now."""
         self._mirrors: dict[frozenset[str], Mirror] = {}
         for name, registry in pipeline.registries.items():
             self.sources[name] = self._open(name, registry, zookeeper)
@@ -261,10 +259,9 @@ class Driver:
     def _do(self, ready: Ready) -> None:
         for came in ready.served if not self.pipeline.is_loading else ():
             self._observe(self._answered - came)
-        if ready.is_behind is not self._is_paused:
-            self._is_paused = ready.is_behind
-            for mirror in self.mirrors:
-                mirror.pause(self._is_paused)
+        if not ready.is_behind:
+            for mirror in self._mirrors.values():
+                mirror.take()
         for compilation in ready.compile:
             self._attempt(self._compile, compilation)
         if self._prober is not None:

@@ -38,13 +38,13 @@ ORDERS: Final = 256
 MAX_TOGETHER: Final = 512
 """Services of which nothing is published before all of them were handed on."""
 
-PART: Final = 16
+PART: Final = 8
 """Services that are published before more are handed on, where there are more than are shown together."""
 
 NEARLY_ALL: Final = PART // 2
 """More are handed on while so many of those are not published yet: a turn has something to do to its end."""
 
-MAX_UNPUBLISHED: Final = 32
+MAX_UNPUBLISHED: Final = 12
 """Services that may wait here. What waits in the mirror is in fair order, and what clients ask for goes
 first; here a change that comes among thousands waits for a part of them, some 0.4 ms each."""
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from zkdns.model import Begin, Children, Event
+from zkdns.model import Begin, Children, Event, Listed
 from zkdns.pipeline.inputs import Heard
 from zkdns.pipeline.registry import Registry
 from zkdns.pipeline.sessions import SESSION_END_SECONDS
@@ -170,9 +170,12 @@ class Hearing:
     def _is_gone(where: str, path: str, event: Event) -> bool:
         """Whether this list has it no more."""
         base = path.rstrip("/") + "/"
-        if not isinstance(event, Children) or not where.startswith(base):
+        if not where.startswith(base):
             return False
-        return where[len(base) :].partition("/")[0] not in event.names
+        name = where[len(base) :].partition("/")[0]
+        if isinstance(event, Listed):
+            return name in event.gone
+        return isinstance(event, Children) and name not in event.names
 
     def _forget(self, key: tuple[str, str, str, type[Event]]) -> None:
         del self._left[key]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from itertools import filterfalse, islice
 from typing import Any
 
-from zkdns.model import Children, Data, Unreadable
+from zkdns.model import LISTS, Children, Data, Listed, Unreadable
 from zkdns.steps import Steps, finish
 
 STEP = 256
@@ -75,10 +75,10 @@ class Listing:
             if isinstance(names, set):
                 yield from empty(names)
 
-    def apply(self, event: Children | Data | Unreadable) -> bool:
+    def apply(self, event: Children | Listed | Data | Unreadable) -> bool:
         """Whether the event is of a node that is listed."""
         path = event.path
-        if isinstance(event, Children):
+        if isinstance(event, LISTS):
             return finish(self.steps(event))
         if isinstance(event, Unreadable):
             if path == self.root:
@@ -94,10 +94,16 @@ class Listing:
         self.zxid = max(self.zxid, event.stat.mzxid)
         return True
 
-    def steps(self, event: Children) -> Steps[bool]:
+    def steps(self, event: Children | Listed) -> Steps[bool]:
         """Take a list, with a pause after so many of the nodes that come and go. Whether it is of a node that
         is listed."""
         path = event.path
+        if isinstance(event, Listed):
+            if not self._is_known(path):
+                return False
+            self.zxid = max(self.zxid, event.zxid)
+            yield from self._change(path, event.come, event.gone)
+            return True
         if self._is_missing(event):
             self.refused = None
             yield from self._clear()
@@ -154,6 +160,20 @@ class Listing:
                 if not at % STEP:
                     yield
             yield from _pause(some)
+
+    def _change(self, path: str, come: tuple[str, ...], gone: tuple[str, ...]) -> Steps[None]:
+        """The same of those that are told to come and to go."""
+        before = self._below.get(path, ())
+        now = before if isinstance(before, set) else set(before)
+        base = path if path.endswith("/") else path + "/"
+        for name in filter(now.__contains__, gone):
+            yield from self._drop(base + name)
+        now.difference_update(gone)
+        new = [*filterfalse(now.__contains__, come)]
+        now.update(new)
+        self._below[path] = now if len(now) > FEW else tuple(now)
+        for name in new:
+            self._come(base + name)
 
     def _drop(self, path: str) -> Steps[None]:
         for at, name in enumerate(self._below.pop(path, ()), 1):

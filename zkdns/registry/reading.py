@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 from msgspec import Struct
 
 from zkdns.arrivals import Came
-from zkdns.model import Children, Data, Problem, Service, Unreadable, fault
+from zkdns.model import LISTS, Children, Data, Listed, Problem, Service, Unreadable, fault
 from zkdns.registry.layout import Layout
 from zkdns.registry.listing import STEP, Listing
 from zkdns.registry.znodes import Names, Znode, mark_of
@@ -108,8 +108,8 @@ class Reading:
         """The names of a path below the base."""
         return tuple(path[self._cut :].split("/")) if len(path) > self._cut else ()
 
-    def apply(self, event: Children | Data | Unreadable) -> None:
-        if isinstance(event, Children):
+    def apply(self, event: Children | Listed | Data | Unreadable) -> None:
+        if isinstance(event, LISTS):
             for _ in self.steps(event):
                 pass
             return
@@ -120,7 +120,7 @@ class Reading:
         for name in self._reader.owners(names):
             self._put(name, names, event)
 
-    def steps(self, event: Children) -> Iterator[None]:
+    def steps(self, event: Children | Listed) -> Iterator[None]:
         """Take a list, with a pause after each step."""
         self._sort_again(event.path)
         yield from self.listing.steps(event)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import Protocol
 
 from zkdns.arrivals import Passage
-from zkdns.model import OF_NODES, Begin, Children, Event, OfNode, Problem, Service, Session, Whole
+from zkdns.model import LISTS, OF_NODES, Begin, Children, Event, OfNode, Problem, Service, Session, Whole
 from zkdns.registry.listing import STEP
 from zkdns.registry.reading import Assembled, Reader, Reading
 from zkdns.registry.scope import Scope
@@ -72,14 +72,15 @@ class Root:
         """The same with a pause after each step, where it takes several."""
         if isinstance(event, OF_NODES):
             reading = self.now if self._next is None else self._next
-            if isinstance(event, Children):
+            if isinstance(event, LISTS):
                 yield from reading.steps(event)
             else:
                 reading.apply(event)
             if self._next is not None:
                 yield from self._prepare(self._next)
                 return
-            yield from self._pass_on(event.path == self._scope.root, event if event.told_at else None)
+            are_many = isinstance(event, Children) and event.path == self._scope.root
+            yield from self._pass_on(are_many, event if event.told_at else None)
             if self._is_refused != (self.now.listing.refused is not None):
                 yield from self._end(None)
         elif isinstance(event, Begin):

@@ -58,6 +58,10 @@ class ZooKeeperSource:
 
     def _emit(self, scope: Scope, events: list[Event]) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._hear, scope.root, events, self.mirror.more_went)
+            self._loop.call_soon_threadsafe(self._take, scope.root, events, self.mirror.more_went)
         except RuntimeError:
             pass  # the loop is closed: the server is ending
+
+    def _take(self, root: str, events: list[Event], more_went: bool) -> None:
+        self.mirror.heard += 1
+        self._hear(root, events, more_went)

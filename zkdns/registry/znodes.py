@@ -14,7 +14,19 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from zkdns.model import OF_NODES, Begin, Children, Data, Event, Problem, Stat, Unreadable, Whole
+from zkdns.model import (
+    LISTS,
+    OF_NODES,
+    Begin,
+    Children,
+    Data,
+    Event,
+    Listed,
+    Problem,
+    Stat,
+    Unreadable,
+    Whole,
+)
 from zkdns.registry.layout import layout
 from zkdns.registry.listing import Listing, empty
 from zkdns.registry.scope import Scope, scopes
@@ -100,12 +112,15 @@ class Nodes:
             self._next = None
             yield from old.let_go()
 
-    def _note_refused(self, event: Children | Data | Unreadable) -> None:
+    def _note_refused(self, event: Children | Listed | Data | Unreadable) -> None:
         if isinstance(event, Unreadable):
             if len(self._refused) < MAX_REFUSED:
                 self._refused[event.path] = event.why
         elif self._refused:
             self._refused.pop(event.path, None)
+            if isinstance(event, Listed):
+                for name in event.gone:
+                    self._refused.pop(f"{event.path}/{name}", None)
             if isinstance(event, Children):
                 listed = {f"{event.path}/{name}" for name in event.names}
                 for path in [one for one in self._refused if one.rpartition("/")[0] == event.path]:
@@ -192,8 +207,8 @@ class _Plain:
         for held in (self.nodes, self.written, self.by_name, self.times):
             yield from empty(held)
 
-    def steps(self, event: Children | Data | Unreadable) -> Steps[None]:
-        if isinstance(event, Children):
+    def steps(self, event: Children | Listed | Data | Unreadable) -> Steps[None]:
+        if isinstance(event, LISTS):
             is_listed = yield from self.listing.steps(event)
         else:
             is_listed = self.listing.apply(event)
@@ -204,8 +219,8 @@ class _Plain:
             stands = event.data, Written(event.stat.mtime, event.stat.mzxid)
             if stands != self._tell(names):
                 self._put(names, *stands, event.stat.czxid)
-        elif isinstance(event, Children) and not names:
-            self.listed_by = event.zxid
+        elif isinstance(event, LISTS) and not names:
+            self.listed_by = event.zxid or self.listed_by
         elif isinstance(event, Unreadable):
             self._drop(names)
 

@@ -23,6 +23,10 @@ IN_A_ROW: Final = 1024
 """Transactions that take their turns as one: thousands of services that are made one by one come of a few
 dozens of these."""
 
+FEW: Final = 4
+"""Transactions of one row that keep the order in which they came: between two turns of a row are those of all
+others."""
+
 Item: TypeAlias = ReadRequest | None
 """A read of a service; None: what is to be read of it is not told apart yet."""
 
@@ -47,7 +51,7 @@ class _Line:
             self._reads[service] = made_by, {}
             row = made_by // IN_A_ROW
             if row not in self._turns:
-                self._turns[row] = Accounts(are_long=True)
+                self._turns[row] = Accounts(are_long=True, few=FEW)
                 self._rows.put(str(row), row)
             self._turns[row].put(str(made_by), service)
         self._reads[service][1][request] = None

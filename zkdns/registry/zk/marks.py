@@ -14,11 +14,8 @@ from zkdns.registry.scope import Scope
 from zkdns.registry.zk.ahead import Ahead
 from zkdns.registry.zk.heard import Heard, WatchEvent
 from zkdns.registry.zk.portion import BATCH_BYTES
-from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, child_of, parent_of
+from zkdns.registry.zk.read_plan import SHORT, ReadPlan, ReadRequest, child_of, parent_of
 from zkdns.registry.zk.wire import size
-
-SHORT: Final = 500
-"""Names of a list that is read within less than a millisecond."""
 
 MAX_SERVICES: Final = 16
 """Services of which one request reads what watch events marked. Whose is read next is chosen fairly here,
@@ -26,6 +23,9 @@ and all that was read before is published before: two requests of a hundred took
 
 TURN: Final = 4
 """Reads of what watch events said of one service that go into one request, before others have their turn."""
+
+READS: Final = 6
+"""So many reads of one service count as another one where it is told how much may be under way."""
 
 EVENTS, ALL_EVENTS = 64, 256
 """So many watch events are told in a service's turn, and for one request: a millisecond."""
@@ -51,8 +51,12 @@ class Marks:
         here = scope.at(scope.root)
         self.list = ReadRequest(scope.root, here is not None and here.lists)
         """What tells which services there are."""
+        self.stat = ReadRequest(scope.root, False)
+        """What tells when that changed, where its list is long and each of them is read by itself."""
         self.went_from: set[str] = set()
         """Lists that something went from, as watch events told, and that were not read since."""
+        self.services_taken = 0
+        """Of about how many services the latest batch is."""
         self._scope = scope
         self._tell = tell
         self._waiting: deque[ReadRequest] = deque()
@@ -130,8 +134,9 @@ class Marks:
         for service in news.services:
             self._await(service)
         if news.comes or news.goes:
-            self.mark([self.list], at)
-            if news.goes:
+            is_long = self.plan.is_long and not one_shot
+            self.mark([self.stat if is_long else self.list], at)
+            if news.goes and not is_long:
                 self.went_from.add(self.list.path)
 
     def mark(self, requests: Iterable[ReadRequest], at: float) -> None:
@@ -158,7 +163,7 @@ class Marks:
         listing = ReadRequest(above, True)
         if listing in self.long:
             self.long[request] = None
-        elif listing in self._queued:
+        elif listing in self._queued or above == self._scope.root:
             self._put_ahead(request)
 
     def mark_for_later(self, requests: Iterable[ReadRequest], at: float) -> None:
@@ -179,7 +184,11 @@ class Marks:
     def is_short(self, request: ReadRequest) -> bool:
         """Whether it is read at little cost. A node that was not listed yet is not read before its list."""
         length = self.plan.length(request.path)
-        return length is not None and (not request.listing or 0 <= length <= SHORT)
+        if length is None:
+            return self.plan.is_apart(request.path)
+        return (
+            not request.listing or 0 <= length <= SHORT or (length == -1 and self.plan.is_apart(request.path))
+        )
 
     def _await(self, service: str) -> None:
         self.ahead.put(service, self.plan.made_by(service), None)
@@ -196,7 +205,7 @@ class Marks:
 
     # --- out --------------------------------------------------------------------------------------
 
-    def take(self, most: int, is_draining: bool) -> list[ReadRequest]:
+    def take(self, most: int, is_draining: bool, room: int = -1) -> list[ReadRequest]:
         """So many reads of what is next: half of them of what is short, the services in turn, and of what
         watch events marked no more than of `MAX_SERVICES`. None where what was heard asks for nothing, as far
         as it was told by now."""
@@ -206,11 +215,12 @@ class Marks:
         reads = length = events = 0
         are_many = is_draining and len(self._queued) + len(self.heard) > MAX_SERVICES
         services: set[str] = set()
+        most_services = min(room, MAX_SERVICES) if room > 0 else MAX_SERVICES
         while self and reads < most and length < BATCH_BYTES:
             if not turn:
-                if len(services) >= MAX_SERVICES or events >= ALL_EVENTS:
+                if len(services) >= most_services or events >= ALL_EVENTS:
                     break
-                is_half = 2 * reads >= most or 2 * len(services) >= MAX_SERVICES
+                is_half = 2 * reads >= most or 2 * len(services) >= most_services
                 events += self._begin_turn(turn, bool(self.ahead) and not (is_half and self._waiting))
                 continue
             request = turn.popleft()
@@ -225,6 +235,7 @@ class Marks:
         for request in turn:
             if request in self._queued:
                 self._put_ahead(request)
+        self.services_taken = max(len(services) or min(len(batch), MAX_SERVICES), len(batch) // READS)
         return batch
 
     def _begin_turn(self, turn: deque[ReadRequest], is_ahead: bool) -> int:
@@ -244,7 +255,10 @@ class Marks:
         if service in self.heard:
             self._await(service)
         turn.extend(self.ahead.take_of(service, TURN))
-        if self.list in self._queued and any(self.plan.length(one.path) is None for one in turn):
+        if self.plan.is_long:
+            if self.stat in self._queued and turn:
+                turn.appendleft(self.stat)
+        elif self.list in self._queued and any(self.plan.length(one.path) is None for one in turn):
             turn.appendleft(self.list)
         return len(events)
 

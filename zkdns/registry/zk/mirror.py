@@ -132,6 +132,12 @@ class Mirror:
         self._ephemerals = Ephemerals(hosts, log.warning, patience)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="zkdns-zookeeper", daemon=True)
+        self.heard = 0
+        """How often those who are told heard something."""
+        self.taken: int | None = None
+        """How much of that is in the answers, or nearly; None where nobody tells, and nothing waits."""
+        self.is_awaiting = False
+        """Whether more would be read if more were taken."""
         self._is_started = False
         self._connected = False
         self._away_since = time.monotonic()
@@ -173,9 +179,12 @@ class Mirror:
         """Remove a node that was kept."""
         self._inbox.put(partial(self._ephemerals.give_up, path))
 
-    def pause(self, is_paused: bool) -> None:
-        """Read no more for now, or go on: those who are told have enough to take."""
-        self._inbox.put(partial(setattr, self._reads, "is_paused", is_paused))
+    def take(self) -> None:
+        """All that was `heard` is in the answers, or nearly: more may be read. To be called by those who are
+        told, at each of their turns."""
+        self.taken = self.heard
+        if self.is_awaiting:
+            self._inbox.put(_nothing)
 
     def favour(self, paths: Iterable[str]) -> None:
         """Read first what is told of the service that these nodes are of: somebody asks for it."""
@@ -268,11 +277,17 @@ class Mirror:
     def _flush(self) -> None:
         """Send what is due and tell what came of the rest."""
         now = time.monotonic()
+        window = self._reads.window
+        taken = self.taken
+        window.take(taken)
         for part in (self._reads, self._ephemerals):
             for request in part.requests(now):
                 self._send(part, request)
         for scope, events in self._reads.events():
             self._emit[scope](scope, events)
+        self.is_awaiting = window.is_awaited
+        if window.is_awaited and self.taken != taken:  # in between, by somebody who saw that nothing waits
+            self._inbox.put(_nothing)
 
     def _watched(self, client: KazooClient, events: list[WatchEvent], at: float) -> None:
         if client is self._client:
@@ -338,7 +353,9 @@ def _decode(what: Any, outcome: Any) -> Any:
     if type(outcome) is int:
         return outcome
     match what:
-        case WatchedRead(op):
+        case WatchedRead(op, is_read):
+            if not is_read:
+                return True
             return NO_NODE if outcome is None else decode(op, outcome)  # kazoo's answer to EXISTS of nothing
         case MultiRead(ops):
             return decode_all(ops, outcome)

@@ -10,9 +10,9 @@ what stands there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple, cast
 
-from zkdns.model import Children, Data, Event, Unreadable
+from zkdns.model import Children, Data, Event, Listed, Unreadable
 from zkdns.registry.scope import Scope, Spot
 from zkdns.registry.zk.portion import MAX_PATH_CHARACTERS, TOO_LONG, is_too_long, stand_in
 from zkdns.registry.zk.wire import (
@@ -27,6 +27,14 @@ from zkdns.registry.zk.wire import (
     Node,
     Op,
 )
+
+SHORT: Final = 500
+"""Names of a list that is read within less than a millisecond. Where the root's is longer each node on it is
+read by itself, which tells whether it is there: a list of 10,000 took ten milliseconds at each change, and
+told of thousands at once."""
+
+TOGETHER: Final = 16
+"""Where more than so many came or went at once, each of these is read by itself as well."""
 
 UNTOLD, UNREADABLE, STANDS_IN = -4, -2, -6
 """Smaller than what is kept of any data that was told: its mzxid twice, and 1 for children below. What
@@ -57,15 +65,18 @@ def lineage(path: str) -> list[str]:
     return [path, *(path[:i] for i in at)]
 
 
-def mark(scope: Scope, kind: int, path: str, one_shot: bool) -> list[ReadRequest] | None:
-    """What a watch event asks to be read again. None: the whole root, which came or went."""
-    requests = _mark(scope, kind, path, one_shot)
+def mark(
+    scope: Scope, kind: int, path: str, one_shot: bool, is_long: bool = False
+) -> list[ReadRequest] | None:
+    """What a watch event asks to be read again. None: the whole root, which came or went. `is_long`: whether
+    the root's list is, so that each node on it is read by itself."""
+    requests = _mark(scope, kind, path, one_shot, is_long)
     if not requests or not is_too_long(path):
         return requests
     return [request for request in requests if not is_too_long(request.path)]
 
 
-def _mark(scope: Scope, kind: int, path: str, one_shot: bool) -> list[ReadRequest] | None:
+def _mark(scope: Scope, kind: int, path: str, one_shot: bool, is_long: bool) -> list[ReadRequest] | None:
     names = scope.names(path)
     if names is None:
         return []
@@ -78,6 +89,9 @@ def _mark(scope: Scope, kind: int, path: str, one_shot: bool) -> list[ReadReques
         # It is no one's business; that its parent has another pzxid, or children at all, is.
         parent = scope.at(parent_of(path)) if kind in (CREATED, DELETED) else None
         return [ReadRequest(parent_of(path), parent.lists)] if parent is not None else []
+    if is_long and len(names) == 1 and kind in (CREATED, DELETED) and not one_shot:
+        # Made anew meanwhile, it is told of by another event.
+        return [ReadRequest(scope.root, False), ReadRequest(path, here.lists and kind == CREATED)]
     # A one-shot watch tells the deletion and not that the node was made again right after.
     if kind == CREATED or (kind == DELETED and one_shot):
         return [ReadRequest(parent_of(path), True), ReadRequest(path, here.lists)]
@@ -115,7 +129,7 @@ class ReadPlan:
     """`missing`: the root was not there at the last look. `masked`: a watch event said that the root's
     data changed, and it did not (`suspect` was called, and the same mzxid came)."""
 
-    __slots__ = ("_names", "_pzxid", "_root", "_suspected", "masked", "missing", "scope")
+    __slots__ = ("_length", "_names", "_pzxid", "_root", "_suspected", "masked", "missing", "scope")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -123,6 +137,8 @@ class ReadPlan:
         self.masked = False
         self._names: dict[str, dict[str, int]] = {}
         self._pzxid: dict[str, int] = {}
+        self._length = 0
+        """How many names the root's list had when it was read last."""
         self._root = {"": UNTOLD}
         self._suspected = UNTOLD
 
@@ -167,15 +183,18 @@ class ReadPlan:
             return [], []
         at_root = path == self.scope.root
         siblings, name = self._place(path)
+        events: list[Event] = []
         if name not in siblings:
-            return [], []  # not listed yet, or no more; once it is, it is read (again)
+            if NO_NODE in (data, names) or siblings is not self._names.get(self.scope.root):
+                return [], []  # not listed yet, or no more; once it is, it is read (again)
+            siblings[name] = UNTOLD
+            czxid = data.czxid if isinstance(data, Node) else 0
+            events.append(Listed(self.scope.root, (name,), zxid=czxid, told_at=told_at))
         if at_root:
             self.missing = NO_NODE in (data, names)
-        if isinstance(data, int):
-            return self._refuse(path, data, told_at)
-        if isinstance(names, int):
-            return self._refuse(path, names, told_at)
-        events: list[Event] = []
+        if isinstance(data, int) or isinstance(names, int):
+            refused, more = self._refuse(path, data if isinstance(data, int) else cast(int, names), told_at)
+            return events + refused, more
         word = 2 * data.mzxid + (data.children > 0 and not here.lists)
         if at_root and self._suspected != UNTOLD:
             self.masked = self.masked or self._suspected == word
@@ -186,6 +205,9 @@ class ReadPlan:
         if not here.lists:
             return events, []
         if names is None:
+            if at_root and self._pzxid.get(path, data.pzxid) != data.pzxid:
+                self._pzxid[path] = data.pzxid
+                events.append(Listed(path, zxid=data.pzxid, told_at=told_at))
             return events, [] if path in self._names else [ReadRequest(path, True)]
         listing, more = self._take_children(here, path, data.pzxid, names, told_at)
         return events + listing, more
@@ -194,9 +216,13 @@ class ReadPlan:
         self, here: Spot, path: str, pzxid: int, names: tuple[str, ...], told_at: float
     ) -> tuple[list[Event], list[ReadRequest]]:
         """What a list makes another, and the nodes on it that nothing was told of yet."""
+        old = self._names.get(path)
+        if path == self.scope.root:
+            self._length = len(names)
+            if old is not None and (self.is_long or len(old.keys() ^ names) > TOGETHER):
+                return self._compare(here, path, pzxid, names, told_at)
         events: list[Event] = []
         more: list[ReadRequest] = []
-        old = self._names.get(path)
         new: dict[str, int] = {}
         refused: list[Event] = []
         longest = MAX_PATH_CHARACTERS - len(path) - 1
@@ -219,6 +245,48 @@ class ReadPlan:
                 self._forget(child_of(path, name))
         return events + refused, more
 
+    def _compare(
+        self, here: Spot, path: str, pzxid: int, names: tuple[str, ...], told_at: float
+    ) -> tuple[list[Event], list[ReadRequest]]:
+        """Of a long list of the root those that are to be read by themselves: they are told to come or to be
+        gone when that is done, some at a time and in turn with others."""
+        siblings = self._names[path]
+        more: list[ReadRequest] = []
+        refused: list[str] = []
+        now: set[str] = set()
+        longest = MAX_PATH_CHARACTERS - len(path) - 1
+        for name, below in self.scope.children(path, here, names):
+            if len(name) > longest:
+                name = stand_in(name)
+                if name not in siblings:
+                    siblings[name] = STANDS_IN
+                    refused.append(name)
+            elif siblings.get(name, UNTOLD) == UNTOLD:
+                more.append(ReadRequest(child_of(path, name), below.lists))
+            now.add(name)
+        gone: list[str] = []
+        for name in siblings.keys() - now:
+            if siblings[name] == STANDS_IN:
+                gone.append(name)
+                del siblings[name]
+            else:
+                more.append(ReadRequest(child_of(path, name), False))
+        events: list[Event] = []
+        if refused or gone or self._pzxid[path] != pzxid:
+            events.append(Listed(path, tuple(refused), tuple(gone), pzxid, told_at=told_at))
+        events += [Unreadable(child_of(path, name), TOO_LONG, told_at=told_at) for name in refused]
+        self._pzxid[path] = pzxid
+        return events, more
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the root's list is: of such a one each node is read by itself."""
+        return max(self._length, len(self._names.get(self.scope.root, ()))) > SHORT
+
+    def is_apart(self, path: str) -> bool:
+        """Whether a node is read by itself, and not told of by the root's list."""
+        return self.is_long and parent_of(path) == self.scope.root != path
+
     def is_refused(self, path: str) -> bool:
         """Whether it could not be read the last time."""
         siblings, name = self._place(path)
@@ -236,7 +304,9 @@ class ReadPlan:
         if name not in siblings:
             return None
         names = self._names.get(path)
-        return -1 if names is None else len(names)
+        if names is None:
+            return -1
+        return max(self._length, len(names)) if path == self.scope.root else len(names)
 
     def _place(self, path: str) -> tuple[dict[str, int], str]:
         """The list that a node stands on, or would, with what was told of each; and its name there."""
@@ -271,6 +341,11 @@ class ReadPlan:
             self._pzxid[root] = MISSING
             return ([Children(root, (), 0, told_at=told_at)] if before != MISSING else []), []
         if code == NO_NODE:
+            siblings, name = self._place(path)
+            if siblings is self._names.get(root):
+                del siblings[name]
+                self._forget(path)
+                return [Listed(root, (), (name,), told_at=told_at)], []
             # Gone between its parent's listing and this read: what is listed now decides.
             self._doubt(path)
             return [], [ReadRequest(parent_of(path), True)]

@@ -25,6 +25,7 @@ from zkdns.registry.zk.heard import WatchEvent
 from zkdns.registry.zk.read_plan import one_by_one, reads
 from zkdns.registry.zk.root_reads import RootReads, Work
 from zkdns.registry.zk.under_way import Asked, Batch, UnderWay
+from zkdns.registry.zk.window import Window
 from zkdns.registry.zk.wire import (
     API_ERROR,
     BAD_ARGUMENTS,
@@ -71,9 +72,8 @@ class Reads:
         one_shot: bool = False,
     ) -> None:
         self.one_shot = one_shot
-        self.is_paused = False
-        """Whether those who are told have more to take already than they have time for: what waits here is in
-        fair order, and what was told is not."""
+        self.window = Window()
+        """What waits here is in fair order, and what was told is not: no more is told than is taken."""
         self.count = self.repairs = self.resyncs = 0
         self._warn = warn
         self._audit = Audit(audit, chance)
@@ -132,7 +132,7 @@ class Reads:
         for root in self._roots if self._is_open else ():
             if root.work is not Work.NONE:
                 is_idle = False  # a reply wakes us, where there is room for no more
-                if root.waits and self._batches < self._most_batches:
+                if root.waits and self._batches < IN_FLIGHT and self.window.room:
                     due = 0.0
             elif root.due:
                 due = min(due, root.begins_at)
@@ -212,6 +212,8 @@ class Reads:
     def events(self) -> list[tuple[Scope, list[Event]]]:
         """What was told since the last call."""
         events, self._events = self._events, []
+        if events:
+            self.window.tell(len(events))
         return events
 
     def requests(self, now: float) -> list[Request]:
@@ -226,11 +228,12 @@ class Reads:
                     self._begin_work(root, now)
             self._begin_audit(now)
             waiting = [root for root in self._roots if root.waits]
-            while waiting and self._batches < self._most_batches:
+            while waiting and self._batches < IN_FLIGHT and self.window.room:
                 # In turns: a large root keeps nobody's change waiting.
                 root = min(waiting, key=lambda r: r.in_flight)
                 if not (self._send_batch(root, now) and root.waits):
                     waiting.remove(root)
+            self.window.is_awaited = bool(waiting) and not self.window.room
         return self._under_way.take_outbox()
 
     # --- a connection -------------------------------------------------------------------------------
@@ -246,6 +249,7 @@ class Reads:
     def _stop(self) -> None:
         self._under_way.clear()
         self._batches = 0
+        self.window.clear()
         self._is_open = False
         self._retry_at = NEVER
         self._audit.stop()
@@ -289,13 +293,9 @@ class Reads:
         else:
             root.drain(now)
 
-    @property
-    def _most_batches(self) -> int:
-        return 0 if self.is_paused else IN_FLIGHT
-
     def _send_batch(self, root: RootReads, now: float) -> bool:
         """Whether there was anything to send."""
-        requests = root.next_batch(now)
+        requests = root.next_batch(now, self.window.room)
         if not requests:
             if not (root.waits or root.in_flight):
                 self._end_work(root, now)
@@ -303,7 +303,8 @@ class Reads:
         ops = reads(requests)
         self.count += len(ops)
         self._batches += 1
-        batch = Batch(root, requests, [], len(ops), root.take_times(requests))
+        batch = Batch(root, requests, [], len(ops), root.take_times(requests), root.services_sent)
+        self.window.send(batch.services)
         if not self.one_shot:
             for what in root.list_watches(requests):
                 self._under_way.ask(Asked(what, now, of_list=True))
@@ -317,7 +318,9 @@ class Reads:
     def _take_batch(self, batch: Batch, now: float) -> None:
         root = batch.root
         self._batches -= 1
-        self._tell(root, root.take(batch.requests, batch.replies, batch.times))
+        events = root.take(batch.requests, batch.replies, batch.times)
+        self.window.read(batch.services, bool(events))
+        self._tell(root, events)
         if root.missed:
             self.repairs += len(root.missed)
             summary = f"the audit found {len(root.missed)} changes that no watch told"

@@ -7,6 +7,7 @@ events marked, or a portion of the audit. While the whole is read, what stood be
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Final, cast
@@ -14,9 +15,10 @@ from typing import Final, cast
 from zkdns.model import OF_NODES, Begin, Event, Unreadable, Whole
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.heard import WatchEvent
-from zkdns.registry.zk.marks import SHORT, Marks
+from zkdns.registry.zk.marks import Marks
 from zkdns.registry.zk.portion import Portion
-from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, lineage, mark
+from zkdns.registry.zk.read_plan import SHORT, ReadPlan, ReadRequest, lineage, mark
+from zkdns.registry.zk.window import MAX_SERVICES
 from zkdns.registry.zk.wire import (
     CHANGED,
     CHILD,
@@ -38,6 +40,10 @@ MAX_PAUSE_SECONDS: Final = 0.25
 """The longest of these."""
 
 
+AS_SERVICES: Final = MAX_SERVICES // 4
+"""A request for what no watch event told of counts as so many: while few are taken, no more are told."""
+
+
 class Work(enum.Enum):
     NONE = "none"
     WHOLE = "whole"
@@ -57,10 +63,14 @@ class RootReads:
         """What the audit's latest batch found that no event had told."""
         self.in_flight = 0
         self.not_before = 0.0
+        self.services_sent = 0
+        """As how many services the latest batch counts."""
         self._one_shot = False
         """Whether what is heard comes of watches that fire once."""
         self._marks = Marks(scope, self.plan, self._tell)
         self._portion = Portion()
+        self._sent: deque[Sequence[ReadRequest]] = deque()
+        """What is under way, in order."""
         self._next: ReadPlan | None = None
         self._announced: set[str] = set()
         self._watched_lists: set[str] = set()
@@ -104,6 +114,7 @@ class RootReads:
         if self.in_flight:
             self._portion.lose()
         self.in_flight = 0
+        self._sent.clear()
         self._watched_lists.clear()
         self.anew = False
         self.not_before = 0.0
@@ -185,7 +196,7 @@ class RootReads:
     def watched(self, kind: int, path: str, at: float, is_list_marked: bool) -> None:
         """What one watch event asks for, and when it came. `is_list_marked`: whether the list of services is,
         or was read since."""
-        requests = mark(self.scope, kind, path, self._one_shot)
+        requests = mark(self.scope, kind, path, self._one_shot, self.plan.is_long)
         if requests is None:
             self.anew = True
             return
@@ -198,21 +209,29 @@ class RootReads:
                 marks.ahead.forget(names[0])
             if may_overtake and not self._one_shot:
                 marks.forget(path)
-        if is_list_marked and marks.list in requests:
-            requests.remove(marks.list)
+        if is_list_marked:
+            was = requests
+            requests = [one for one in requests if one not in (marks.list, marks.stat)]
+            if kind == DELETED and was == [marks.list] and marks.list not in marks:
+                # Its list was long when this came, and is not any more.
+                requests = [ReadRequest(path, False)]
         if kind == DELETED or (self._one_shot and kind == CHILD):
-            marks.went_from.update(request.path for request in requests if request.listing)
+            marks.went_from.update(one.path for one in requests if one.listing or one.path == path)
         (marks.mark if may_overtake else marks.mark_for_later)(requests, at)
 
-    def next_batch(self, now: float) -> list[ReadRequest]:
-        """The next request's share of what waits; none where nothing is to be sent. A long read that was told
-        of meanwhile joins in after a while, so that short ones without end don't keep it waiting."""
+    def next_batch(self, now: float, services: int = -1) -> list[ReadRequest]:
+        """The next request's share of what waits; none where nothing is to be sent. `services`: of so many
+        at most, where that is not below 0. A long read that was told of meanwhile joins in after a while, so
+        that short ones without end don't keep it waiting."""
         is_draining = self.work is Work.DRAIN
         if is_draining and self._marks.long and now > self._began + MAX_PAUSE_SECONDS:
             self._began = now
             self._marks.queue_long()
-        batch = self._marks.take(self._portion.reads, is_draining)
-        self.in_flight += bool(batch)
+        batch = self._marks.take(self._portion.reads, is_draining, services)
+        self.services_sent = self._marks.services_taken if is_draining else AS_SERVICES
+        if batch:
+            self.in_flight += 1
+            self._sent.append(batch)
         return batch
 
     def take_times(self, batch: Iterable[ReadRequest]) -> list[float]:
@@ -227,7 +246,7 @@ class RootReads:
             if listing and path == self.scope.root:
                 # Before 3.9 a persistent watch would end the recursive one of the same path
                 # (ZOOKEEPER-4466). That of getChildren stands in another table, and fires once.
-                watches.append(WatchedRead(Op(GET_CHILDREN, path)))
+                watches.append(WatchedRead(Op(GET_CHILDREN, path), False))
             elif listing and path not in self._watched_lists:
                 self._watched_lists.add(path)
                 watches.append(AddWatch(path, PERSISTENT))
@@ -239,6 +258,8 @@ class RootReads:
         """The replies to the `reads` of a batch: the events that they make. What they ask for is queued.
         `times`: when watch events asked for each, where one did for any."""
         self.in_flight -= 1
+        if self._sent:
+            self._sent.popleft()
         events: list[Event] = []
         each = iter(replies)
         plan, marks = self._current, self._marks
@@ -263,8 +284,10 @@ class RootReads:
             news, more = plan.take(request, data, names, told_at)
             events += news
             is_ahead = self.work is Work.DRAIN and len(more) <= SHORT and marks.is_short(request)
+            if more and self._sent:
+                coming.update(*self._sent)
             for again in more:
-                if again not in coming:  # else its reply is here, and not older than this one
+                if again not in coming:  # else its reply is here or on its way, and not older than this one
                     marks.queue_again(again, is_ahead, told_at)
         self._portion.took(bytes_read)
         self.missed = []

@@ -16,13 +16,14 @@ from zkdns.registry.zk.wire import AddWatch, Reply, Request, What
 
 class Batch(Struct, eq=False):
     """Some reads under way: one MultiRead, or as many WatchedReads. `times`: when watch events asked for
-    them."""
+    them; `services`: as how many services they count."""
 
     root: RootReads
     requests: list[ReadRequest]
     replies: list[Reply]
     left: int
     times: list[float]
+    services: int
 
 
 class Asked(Struct, eq=False):

@@ -175,10 +175,12 @@ class WatchedRead(NamedTuple):
     """One read that leaves a one-shot watch, for servers before 3.6.
 
     kazoo's own requests would keep a set for each path in `_data_watchers`; this has no `watcher`,
-    so that kazoo keeps nothing and the event reaches us by the hook alone.
+    so that kazoo keeps nothing and the event reaches us by the hook alone. `is_read`: whether the reply is
+    wanted, and not the watch alone.
     """
 
     op: Op
+    is_read: bool = True
 
     @property
     def type(self) -> int:
