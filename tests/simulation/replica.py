@@ -203,19 +203,22 @@ class Replica:
     def pump(self, now: float) -> bool:
         """Do what is due; whether there was anything."""
         for at in range(100):
-            self.relay(now)
+            has_sent = self.relay(now)
             if now < self._wake:
-                return at > 0
+                return at > 0 or has_sent
             self._take_turns(now)
         raise AssertionError(f"replica {self.id} is due again and again at one moment")
 
-    def relay(self, now: float) -> None:
-        """Send what is due, and let the pipeline hear what was read."""
+    def relay(self, now: float) -> bool:
+        """Send what is due, and let the pipeline hear what was read; whether anything was due."""
+        was_due = False
         for name, link in self.links.items():
             if link.stirred or now >= link.wake:
                 link.flush(now)
+                was_due = True
             for scope, events in link.reads.events():
                 self._step(Heard(name, scope.root, tuple(events), link.reads.more_went), now)
+        return was_due
 
     def set_clock(self, by: float, now: float) -> None:
         """Somebody sets the clock of the wall."""

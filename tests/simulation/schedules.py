@@ -79,6 +79,9 @@ CHANCES: dict[str, tuple[int, Numbers]] = {
 }
 """How often which step comes, and its numbers."""
 
+LONG_LISTS = 0.2
+"""In what part of the schedules a list of two names is a long one, and read as one of thousands is."""
+
 SET_CLOCKS = 0.1
 """In what part of the schedules somebody sets a clock, once."""
 
@@ -145,7 +148,8 @@ def draw(seed: int, length: int = 40) -> Schedule:
         by = random.randrange(3), random.randrange(len(CLOCKS))
         steps.insert(random.randrange(len(steps) + 1), Step("set_clock", by))
     is_asked = int(name in OF_ANSWERS or random.random() < 0.33)
-    return [Step("shape", (registries, replicas, is_asked)), *steps, Step("quiet", ())]
+    are_long = int(random.random() < LONG_LISTS)  # drawn behind all else as well
+    return [Step("shape", (registries, replicas, is_asked, are_long)), *steps, Step("quiet", ())]
 
 
 def play(steps: Schedule) -> str | None:

@@ -8,13 +8,18 @@ true is said in `laws`.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
+
+import pytest
 
 from simulation import laws
 from simulation.ensemble import Ensemble
 from simulation.machine import IDS, MAX_REPLICAS, MAX_RETRY_SECONDS, SERVICES, Machine
 from simulation.view import ROOT
 from zkdns.overrides import is_drained
+from zkdns.registry.zk import marks, read_plan, root_reads
 from zkdns.roots import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 
 LONGEST_START = 10.0
@@ -70,25 +75,37 @@ class Broken(AssertionError):
     """A law that does not hold, and the step after which."""
 
 
+@contextmanager
+def long_lists() -> Iterator[None]:
+    """A list of two names is a long one, and read as one of thousands is."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (marks, read_plan, root_reads):
+            patch.setattr(module, "SHORT", 1)
+        patch.setattr(read_plan, "TOGETHER", 0)
+        yield
+
+
 class World(Machine):
     """All that can happen in it, each a step."""
 
     def run(self, steps: Schedule) -> None:
         """A first step `shape` says of what kind the world is."""
-        self._build(*(steps[0].args if steps and steps[0].what == "shape" else (0, 2)))
-        for at, step in enumerate(steps):
-            try:
-                getattr(self, step.what)(*step.args)
-                laws.check(self)
-            except Exception as error:
-                what = str(error) if isinstance(error, AssertionError) else repr(error)
-                raise Broken(f"step {at}, {step}: {what}") from error
+        shape = steps[0].args if steps and steps[0].what == "shape" else (0, 2)
+        self._build(*shape[:3])
+        with long_lists() if any(shape[3:]) else nullcontext():
+            for at, step in enumerate(steps):
+                try:
+                    getattr(self, step.what)(*step.args)
+                    laws.check(self)
+                except Exception as error:
+                    what = str(error) if isinstance(error, AssertionError) else repr(error)
+                    raise Broken(f"step {at}, {step}: {what}") from error
 
     # --- steps: what is registered ----------------------------------------------------------------
 
-    def shape(self, which: int, replicas: int, is_asked: int = 1) -> None:
-        """One registry, several, or one that stands behind, so many replicas, and whether anybody asks them;
-        `run` sees to it."""
+    def shape(self, which: int, replicas: int, is_asked: int = 1, are_long: int = 0) -> None:
+        """One registry, several, or one that stands behind, so many replicas, whether anybody asks them, and
+        whether a list of two names is a long one; `run` sees to it."""
 
     def register(self, at: int, service: int, id: int, what: int) -> None:
         ensemble, name = self._ensemble(at)
