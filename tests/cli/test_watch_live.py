@@ -41,8 +41,8 @@ def test_the_view_shows_how_all_stands_and_each_change(file: Path) -> None:
         assert terminal.screen[0].startswith("2 services, 3 instances, 3 healthy   file:")
         assert row(terminal, "db")[:3] == ["db", "1", "1"]
         file.write_text(FILE.replace('"up"', '"draining"'))
-        eventually(lambda: row(terminal, "web")[:5] == ["web", "1", "2", "1", "draining"])
-        assert row(terminal, "web")[6:8] == ["s", "ago"]
+        shown = ["web", "1", "2", "1", "draining"]
+        eventually(lambda: (now := row(terminal, "web"))[:5] == shown and now[6:8] == ["s", "ago"])
         (line,) = (line for line in terminal.screen if "web/b" in line)
         assert "changed  healthy -> draining" in line
         file.write_text(FILE.partition("[db]")[0])

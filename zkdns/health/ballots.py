@@ -75,8 +75,8 @@ class Ballots:
         self._checked = checked
         self._moved = moved
         self._nodes: dict[str, bytes] = {}
-        self._oldest: list[str] = []
-        """Of those that live and have a ballot, the oldest first."""
+        self._oldest: list[tuple[int, str]] = []
+        """Of those that live and have a ballot, by which transactions they were made, the oldest first."""
         self._are_more = False
         """Whether there are younger ones."""
         self._chosen: list[str] = []
@@ -158,7 +158,7 @@ class Ballots:
         """Say anew whose ballots are read. `came`: who lives, or has a ballot, and did not before."""
         # There may be thousands, live ones too: none of this puts all of them in order, or into sets.
         self._find_oldest([*islice(came, MAX_CAME + 1)])
-        chosen = self._oldest[:MAX_REPLICAS]
+        chosen = [replica for _, replica in self._oldest[:MAX_REPLICAS]]
         others = filterfalse(self.live.__contains__, self._nodes)
         chosen += nsmallest(MAX_REPLICAS - len(chosen), others)
         self.left_out = len(self._nodes) - len(chosen)
@@ -172,27 +172,23 @@ class Ballots:
 
     def _find_oldest(self, came: Sequence[str]) -> None:
         """All are looked through only where few are left of those that were the oldest, or many came."""
-        self._oldest = [*filter(self._lives, self._oldest)]
+        live, nodes, made_by = self.live, self._nodes, self._made_by
+        self._oldest = [one for one in self._oldest if one[1] in live and one[1] in nodes]
         if len(came) > MAX_CAME or (self._are_more and len(self._oldest) < MAX_REPLICAS):
-            living = [*filter(self.live.__contains__, self._nodes)]
-            made_by = [*map(self._made_by.get, living, repeat(0))]
+            living = [*filter(live.__contains__, nodes)]
+            ages = [*map(made_by.get, living, repeat(0))]
             self._are_more = len(living) > RESERVE
-            if self._are_more:
-                latest = sorted(made_by)[RESERVE - 1]
-                living = [r for r, at in zip(living, made_by, strict=True) if at <= latest]
-            self._oldest = sorted(living, key=self._rank)[:RESERVE]
+            latest = sorted(ages)[RESERVE - 1] if self._are_more else max(ages, default=0)
+            self._oldest = sorted([one for one in zip(ages, living, strict=True) if one[0] <= latest])[
+                :RESERVE
+            ]
             return
-        for replica in filter(self._lives, came):
-            if not self._are_more or self._rank(replica) < self._rank(self._oldest[-1]):
-                insort(self._oldest, replica, key=self._rank)
+        for replica in filter(live.__contains__, filter(nodes.__contains__, came)):
+            one = made_by.get(replica, 0), replica
+            if not self._are_more or one < self._oldest[-1]:
+                insort(self._oldest, one)
         self._are_more = self._are_more or len(self._oldest) > RESERVE
         del self._oldest[RESERVE:]
-
-    def _lives(self, replica: str) -> bool:
-        return replica in self._nodes and replica in self.live
-
-    def _rank(self, replica: str) -> tuple[int, str]:
-        return self._made_by.get(replica, 0), replica
 
     def _share_room(self) -> None:
         """Say anew which of the large ones are kept, by age. One that is, and was not, is read again."""
