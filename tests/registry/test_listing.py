@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.model import Children, Data, Listed, Stat, Unreadable
-from zkdns.registry.listing import FEW, SLICE, STEP, Listing, empty
+from zkdns.piecemeal import empty_in_steps
+from zkdns.registry.listing import FEW, SLICE, STEP, Listing
 from zkdns.steps import finish
 
 ROOT = "/services"
@@ -105,7 +106,7 @@ def test_what_was_listed_is_let_go_of_in_steps_and_tells_nobody() -> None:
 
 @pytest.mark.parametrize("held", [{*range(MANY)}, dict.fromkeys(range(MANY))], ids=["a set", "a dict"])
 def test_so_is_what_was_told_of_it(held: set[int] | dict[int, None]) -> None:
-    left = [len(held) for _ in empty(held)]
+    left = [len(held) for _ in empty_in_steps(held)]
     assert left == [*range(MANY - STEP, 0, -STEP)]
 
 

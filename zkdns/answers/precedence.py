@@ -17,6 +17,7 @@ from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import Entry, Name, Zone
 from zkdns.dns import names
 from zkdns.dns.types import TXT
+from zkdns.piecemeal import empty_in_steps
 from zkdns.steps import SLICE, Steps
 
 
@@ -136,11 +137,8 @@ class Precedence:
         before_of, self._beneath_of = self._beneath_of, of
         lifted, self._lifted = self._lifted, set()
         self._beneath, self._laid = laid, {}
-        for some in (before_of, lifted):
-            for n in range(len(some), 0, -1):  # to free all at once would be a turn
-                some.pop() if isinstance(some, set) else some.popitem()
-                if not n % SLICE:
-                    yield
+        yield from empty_in_steps(before_of)  # to free all at once would be a turn
+        yield from empty_in_steps(lifted)
 
     def label_of(self, owner: bytes) -> str | None:
         """The label right below the apex of a zone of services, as text."""

@@ -180,7 +180,7 @@ class Resolution(Struct, eq=False):
                 if attempt.lost_case:
                     return self._forged(attempt, now)
                 attempt.lost_case = True  # perhaps: whoever guesses id and port can say so
-                return self._ask_again(attempt, now, plain_case=True)
+                return self._retry(attempt, now, plain_case=True, is_over=False)
         truncated = bool(data[2] & 0x02)
         message = message or read_reply(self.respell(data))
         upstream.heard(now, now - attempt.sent_at)
@@ -307,20 +307,11 @@ class Resolution(Struct, eq=False):
         edns: bool | None = None,
         plain_case: bool = False,
         tcp: bool = False,
+        is_over: bool = True,
     ) -> None:
-        """The same upstream again at once, asked otherwise."""
-        attempt.done = True
-        self._ask_again(attempt, now, edns=edns, plain_case=plain_case, tcp=tcp)
-
-    def _ask_again(
-        self,
-        attempt: Attempt,
-        now: float,
-        *,
-        edns: bool | None = None,
-        plain_case: bool = False,
-        tcp: bool = False,
-    ) -> None:
+        """The same upstream again at once, asked otherwise. `is_over`: nothing more is expected of this
+        attempt."""
+        attempt.done = is_over
         self._queued.append(
             self._make(
                 attempt.upstream,

@@ -179,9 +179,8 @@ class Ballots:
             ages = [*map(made_by.get, living, repeat(0))]
             self._are_more = len(living) > RESERVE
             latest = sorted(ages)[RESERVE - 1] if self._are_more else max(ages, default=0)
-            self._oldest = sorted([one for one in zip(ages, living, strict=True) if one[0] <= latest])[
-                :RESERVE
-            ]
+            oldest = sorted([one for one in zip(ages, living, strict=True) if one[0] <= latest])
+            self._oldest = oldest[:RESERVE]
             return
         for replica in filter(live.__contains__, filter(nodes.__contains__, came)):
             one = made_by.get(replica, 0), replica

@@ -48,8 +48,8 @@ class ServerNode(msgspec.Struct, omit_defaults=True):
 
 class Replica:
     """`id`: the name of our nodes. `address`, `http`: where others and people reach us, "" where that is not
-    known (yet). `answered`: how many
-    queries were answered until now. `failover`: which registries stand behind here."""
+    known (yet). `answered`: how many queries were answered until now. `failover`: which registries stand
+    behind here."""
 
     def __init__(
         self, id: str, address: str = "", http: str = "", answered: Callable[[], int] = lambda: 0,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from itertools import filterfalse, islice
-from typing import Any
 
 from zkdns.model import LISTS, Children, Data, Listed, Unreadable
+from zkdns.piecemeal import empty_in_steps
 from zkdns.steps import Steps, finish
 
 STEP = 256
@@ -40,15 +40,6 @@ def _pause(some: tuple[str, ...]) -> tuple[None, ...]:
     return (None,) if len(some) == SLICE else ()
 
 
-def empty(held: set[str] | dict[Any, Any]) -> Steps[None]:
-    """Let go of what it holds, some at a time."""
-    drop = held.pop if isinstance(held, set) else held.popitem
-    while len(held) > STEP:
-        for _ in range(STEP):
-            drop()
-        yield
-
-
 class Listing:
     """What is listed below `root`. `come` and `gone` are told each node that comes and goes, those above
     first; of a node that goes, all below it went before."""
@@ -73,7 +64,7 @@ class Listing:
         self.let_go()
         for names in self._below.values():
             if isinstance(names, set):
-                yield from empty(names)
+                yield from empty_in_steps(names)
 
     def apply(self, event: Children | Listed | Data | Unreadable) -> bool:
         """Whether the event is of a node that is listed."""

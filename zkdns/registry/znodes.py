@@ -27,8 +27,9 @@ from zkdns.model import (
     Unreadable,
     Whole,
 )
+from zkdns.piecemeal import empty_in_steps
 from zkdns.registry.layout import layout
-from zkdns.registry.listing import Listing, empty
+from zkdns.registry.listing import Listing
 from zkdns.registry.scope import Scope, scopes
 from zkdns.steps import Steps, finish, walk
 
@@ -205,7 +206,7 @@ class _Plain:
         """Nobody needs it any more."""
         yield from self.listing.end()
         for held in (self.nodes, self.written, self.by_name, self.times):
-            yield from empty(held)
+            yield from empty_in_steps(held)
 
     def steps(self, event: Children | Listed | Data | Unreadable) -> Steps[None]:
         if isinstance(event, LISTS):

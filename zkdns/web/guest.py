@@ -80,9 +80,7 @@ class Guest(asyncio.Protocol):
         self.transport = transport
         self.transport.max_size = READ_BYTES  # asyncio's own is 256 KiB
         peer = transport.get_extra_info("peername")
-        if (
-            not peer
-        ):  # it was reset before it was taken: nobody knows whose it was, and nobody waits for a reply
+        if not peer:  # reset before it was taken: nobody knows whose it was, nor waits for a reply
             self.cut()
             return
         self.client = str(peer[0])

@@ -224,9 +224,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = transport
         self._transport.set_write_buffer_limits(high=0)
         peer = transport.get_extra_info("peername")
-        if (
-            not peer
-        ):  # it was reset before it was taken: nobody knows whose it was, and nobody waits for a reply
+        if not peer:  # reset before it was taken: nobody knows whose it was, nor waits for a reply
             self._transport.abort()
             return
         self._client = peer[0].partition("%")[0]
